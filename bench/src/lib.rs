@@ -1,0 +1,1 @@
+//! Benchmarks next to the peers a user would pick instead.

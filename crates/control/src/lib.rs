@@ -1,0 +1,1 @@
+//! Probes, roles, the LSN clock and catalogs.

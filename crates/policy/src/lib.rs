@@ -1,0 +1,1 @@
+//! Every routing decision, as total functions of values and `now`.

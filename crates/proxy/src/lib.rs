@@ -1,0 +1,1 @@
+//! The client data path: listener, session loop, pools, relay.

@@ -1,0 +1,1 @@
+//! What a SQL text may do: scan, fingerprint, classify, hints.

@@ -1,0 +1,1 @@
+//! Metric primitives and tracing set-up; no PostgreSQL words.

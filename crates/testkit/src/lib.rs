@@ -1,0 +1,1 @@
+//! Real PostgreSQL clusters on loopback for tests and people.

@@ -1,0 +1,1 @@
+//! PostgreSQL protocol v3: bytes to messages and back, without I/O.

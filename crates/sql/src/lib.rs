@@ -1,1 +1,29 @@
-//! What a SQL text may do: scan, fingerprint, classify, hints.
+//! SQL text to what it may do: fingerprints, classes, session effects, hints.
+//!
+//! Knows the SQL that PostgreSQL 15 to 19 accept and what a database's catalog says of its functions, relations, types
+//! and operators. Does not know nodes, config, sockets, time or randomness: every answer is a function of its arguments.
+//!
+//! - [`Scanner`] one pass over a text, without allocation: the [`Fingerprint`] that keys a class cache
+//! - [`Classifier`] text and [`Catalog`] to [`Classified`]: [`Class`], [`Why`], [`Effect`]s
+//! - [`CatalogBuilder`] rows of [`CatalogPart`]'s queries to a [`Catalog`]
+//! - [`leading_hint`] routing wishes in a leading comment
+//!
+//! Soundness first: nothing is a [`Class::Read`] that was not understood as a whole.
+
+mod catalog;
+mod class;
+mod classify;
+mod effect;
+mod fingerprint;
+mod hint;
+mod scan;
+
+pub use catalog::{
+    Catalog, CatalogBuilder, CatalogError, CatalogPart, FunctionEffect, Persistence, RelationKind,
+    Volatility,
+};
+pub use class::{Class, Classified, KeyedBy, Why};
+pub use classify::Classifier;
+pub use effect::{Access, Chain, Deferrable, Effect, Isolation, Pin, SetScope, TxModes};
+pub use fingerprint::{Fingerprint, Scan, Scanner};
+pub use hint::{Hint, HintError, Pairs, leading_hint};

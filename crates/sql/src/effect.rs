@@ -1,0 +1,169 @@
+//! What a session must remember of the statements it ran.
+
+/// READ ONLY or READ WRITE.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Access {
+    /// READ ONLY.
+    ReadOnly,
+    /// READ WRITE.
+    ReadWrite,
+}
+
+/// A transaction's isolation level.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Isolation {
+    /// READ UNCOMMITTED, which PostgreSQL treats as READ COMMITTED.
+    ReadUncommitted,
+    /// READ COMMITTED.
+    ReadCommitted,
+    /// REPEATABLE READ.
+    RepeatableRead,
+    /// SERIALIZABLE; never possible on a standby.
+    Serializable,
+}
+
+/// DEFERRABLE or NOT DEFERRABLE.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Deferrable {
+    /// DEFERRABLE.
+    Yes,
+    /// NOT DEFERRABLE.
+    No,
+}
+
+/// The modes that a BEGIN or SET TRANSACTION names; `None` where it is silent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct TxModes {
+    /// READ ONLY or READ WRITE.
+    pub access: Option<Access>,
+    /// ISOLATION LEVEL.
+    pub isolation: Option<Isolation>,
+    /// DEFERRABLE.
+    pub deferrable: Option<Deferrable>,
+}
+
+/// AND CHAIN: a new transaction with the same modes begins at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Chain {
+    /// AND CHAIN.
+    Yes,
+    /// AND NO CHAIN, the default.
+    No,
+}
+
+/// How long a SET lasts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum SetScope {
+    /// SET or SET SESSION: until the session ends, unless its transaction is rolled back.
+    Session,
+    /// SET LOCAL: until the transaction ends.
+    Local,
+}
+
+/// Why a session must keep its server from now on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Pin {
+    /// LISTEN: notifications come to this server connection.
+    Listen,
+    /// A temporary table, view or sequence.
+    TemporaryRelation,
+    /// A session-level advisory lock.
+    AdvisoryLock,
+    /// A cursor WITH HOLD.
+    HoldCursor,
+    /// SQL-level PREPARE or EXECUTE.
+    Prepare,
+    /// LOAD.
+    Load,
+    /// `currval` and `lastval` answer from this backend's memory.
+    SequenceValue,
+    /// `pg_export_snapshot` or SET TRANSACTION SNAPSHOT.
+    ExportedSnapshot,
+    /// A setting changed in a way that can't be tracked.
+    SessionSetting,
+    /// Not understood, and it may leave something in the session.
+    Unknown,
+}
+
+impl Pin {
+    /// Names the pin as metrics and logs print it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Listen => "listen",
+            Self::TemporaryRelation => "temporary_relation",
+            Self::AdvisoryLock => "advisory_lock",
+            Self::HoldCursor => "hold_cursor",
+            Self::Prepare => "prepare",
+            Self::Load => "load",
+            Self::SequenceValue => "sequence_value",
+            Self::ExportedSnapshot => "exported_snapshot",
+            Self::SessionSetting => "session_setting",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// One thing that the session must remember once the statement succeeded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// BEGIN or START TRANSACTION.
+    Begin(TxModes),
+    /// SET TRANSACTION: modes of the current transaction.
+    SetTransaction(TxModes),
+    /// SET SESSION CHARACTERISTICS AS TRANSACTION: modes of later transactions.
+    SetSessionCharacteristics(TxModes),
+    /// COMMIT or END.
+    Commit {
+        /// Whether a new transaction begins at once.
+        chain: Chain,
+    },
+    /// ROLLBACK or ABORT.
+    Rollback {
+        /// Whether a new transaction begins at once.
+        chain: Chain,
+    },
+    /// SAVEPOINT.
+    Savepoint,
+    /// ROLLBACK TO SAVEPOINT.
+    RollbackToSavepoint,
+    /// RELEASE SAVEPOINT.
+    ReleaseSavepoint,
+    /// PREPARE TRANSACTION: the transaction leaves the session.
+    PrepareTransaction,
+    /// SET of a setting. `weir.*` are given the same way: the proxy answers those itself.
+    Set {
+        /// The setting's name in lower case, parts joined by dots.
+        name: Box<str>,
+        /// The value as text; `None` is DEFAULT. A list has its members quoted where needed, as `SHOW` prints it.
+        value: Option<Box<str>>,
+        /// Until when it holds.
+        scope: SetScope,
+    },
+    /// RESET of one setting, name in lower case.
+    Reset(Box<str>),
+    /// RESET ALL.
+    ResetAll,
+    /// SHOW of a setting, name in lower case, `all` for SHOW ALL.
+    Show(Box<str>),
+    /// The session must keep its server.
+    Pin(Pin),
+    /// UNLISTEN of one channel or of all.
+    Unlisten,
+    /// DEALLOCATE ALL.
+    DeallocateAll,
+    /// DEALLOCATE of one statement.
+    Deallocate,
+    /// DISCARD ALL.
+    DiscardAll,
+    /// DISCARD PLANS.
+    DiscardPlans,
+    /// DISCARD TEMP.
+    DiscardTemp,
+    /// DISCARD SEQUENCES.
+    DiscardSequences,
+    /// The schema may have changed: read the catalog again.
+    SchemaChange,
+    /// COPY FROM STDIN: data follows before an answer comes.
+    CopyIn,
+}

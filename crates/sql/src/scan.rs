@@ -1,0 +1,1 @@
+//! PostgreSQL's lexical rules, without allocation.

@@ -1,4 +1,4 @@
-//! PostgreSQL protocol 3.0 and 3.2: bytes to messages and back, without I/O.
+//! Postgres protocol 3.0 and 3.2: bytes to messages and back, without I/O.
 //!
 //! Knows frames, the startup family, what clients and servers say, SQLSTATEs and
 //! the password exchanges. Does not know sockets, time, randomness (nonces and

@@ -80,6 +80,7 @@ impl ReplyScanner {
     /// [`FrameError::BadLength`] when the server's stream can no longer be trusted;
     /// all before it was passed. Drop the server.
     #[inline]
+    #[expect(clippy::fn_params_excessive_bools, reason = "a fact about the buffer, not a mode")]
     pub fn next<'b>(
         &mut self,
         buf: &'b [u8],
@@ -105,16 +106,18 @@ impl ReplyScanner {
                     break;
                 }
                 let body = known.ok_or(FrameError::BadLength { tag, length })?;
-                return Ok(self.message(tag, body, buf, full));
+                return Ok(match buf.get(..body.saturating_add(HEADER)) {
+                    Some(bytes) => Step::Message { frame: Frame::new(tag, bytes), missing: 0 },
+                    None if full => self.cut(tag, body, buf),
+                    None => Step::More,
+                });
             }
             let total = known.unwrap_or(0).saturating_add(HEADER);
-            match rest.split_at_checked(total) {
-                Some((_, after)) => rest = after,
-                None => {
-                    self.owed = total.saturating_sub(rest.len());
-                    return Ok(Step::Pass(buf.len()));
-                }
-            }
+            let Some((_, after)) = rest.split_at_checked(total) else {
+                self.owed = total.saturating_sub(rest.len());
+                return Ok(Step::Pass(buf.len()));
+            };
+            rest = after;
         }
         match buf.len().saturating_sub(rest.len()) {
             0 => Ok(Step::More),
@@ -138,15 +141,8 @@ impl ReplyScanner {
         Step::Pass(buf.len())
     }
 
-    fn message<'b>(&mut self, tag: u8, body: usize, buf: &'b [u8], full: bool) -> Step<'b> {
-        let total = body.saturating_add(HEADER);
-        match buf.get(..total) {
-            Some(bytes) => Step::Message { frame: Frame::new(tag, bytes), missing: 0 },
-            None if full => {
-                self.owed = total.saturating_sub(buf.len());
-                Step::Message { frame: Frame::new(tag, buf), missing: self.owed }
-            }
-            None => Step::More,
-        }
+    fn cut<'b>(&mut self, tag: u8, body: usize, buf: &'b [u8]) -> Step<'b> {
+        self.owed = body.saturating_add(HEADER).saturating_sub(buf.len());
+        Step::Message { frame: Frame::new(tag, buf), missing: self.owed }
     }
 }

@@ -14,7 +14,7 @@ pub use error::{StartupError, Stranger};
 pub use options::parse_options;
 
 /// First byte of a TLS `ClientHello`: the client skipped `SSLRequest`
-/// (`sslnegotiation=direct`, PostgreSQL 17).
+/// (`sslnegotiation=direct`, Postgres 17).
 pub const DIRECT_TLS: u8 = 0x16;
 
 const SSL_REQUEST: u32 = 80_877_103;
@@ -109,9 +109,9 @@ fn parse(packet: &[u8]) -> Result<StartupPacket, StartupError> {
     let (Some(_), Some(major), Some(minor)) = (cursor.i32(), cursor.u16(), cursor.u16()) else {
         return Err(StartupError::BadLength { length: packet.len() });
     };
-    let bare = |packet| match cursor.is_empty() {
-        true => Ok(packet),
-        false => Err(StartupError::Malformed("bytes after an encryption request")),
+    let bare = |packet| {
+        let empty = cursor.is_empty().then_some(packet);
+        empty.ok_or(StartupError::Malformed("bytes after an encryption request"))
     };
     match u32::from(major) << 16 | u32::from(minor) {
         SSL_REQUEST => bare(StartupPacket::Ssl),
@@ -140,10 +140,8 @@ fn params(mut cursor: Cursor<'_>) -> Result<Vec<(String, String)>, StartupError>
         }
         params.push((name, string(&mut cursor)?));
     }
-    match cursor.is_empty() {
-        true => Ok(params),
-        false => Err(StartupError::Malformed("bytes after the last parameter")),
-    }
+    let whole = cursor.is_empty().then_some(params);
+    whole.ok_or(StartupError::Malformed("bytes after the last parameter"))
 }
 
 fn string(cursor: &mut Cursor<'_>) -> Result<String, StartupError> {

@@ -96,7 +96,9 @@ pub fn put_auth_md5(out: &mut Vec<u8>, salt: [u8; 4]) {
 /// Appends an `AuthenticationSASL` that offers `mechanisms`, best first.
 pub fn put_auth_sasl(out: &mut Vec<u8>, mechanisms: &[&str]) {
     put(out, SASL, |out| {
-        mechanisms.iter().for_each(|name| text(out, name));
+        for name in mechanisms {
+            text(out, name);
+        }
         out.push(0);
     });
 }

@@ -38,7 +38,9 @@ pub fn put_negotiate(out: &mut Vec<u8>, newest_minor: u32, unsupported: &[&str])
         out.extend_from_slice(&(3 << 16 | newest_minor & 0xffff).to_be_bytes());
         let number = i32::try_from(unsupported.len()).unwrap_or(i32::MAX);
         out.extend_from_slice(&number.to_be_bytes());
-        unsupported.iter().for_each(|name| text(out, name));
+        for name in unsupported {
+            text(out, name);
+        }
     });
 }
 

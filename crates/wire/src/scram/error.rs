@@ -11,7 +11,7 @@ pub enum ScramError {
     Malformed(&'static str),
     /// The client wants channel binding, which was not offered.
     ChannelBinding,
-    /// The client wants to act as somebody else (`a=`), which `PostgreSQL` lacks.
+    /// The client wants to act as somebody else (`a=`), which Postgres lacks.
     AuthorizationIdentity,
     /// The peer demands an extension (`m=`) that does not exist yet.
     UnknownExtension,
@@ -28,7 +28,7 @@ pub enum ScramError {
     ServerRefused,
     /// The server does not know the password either: it is not who it says it is.
     ServerNotProven,
-    /// A stored verifier is not in `PostgreSQL`'s format.
+    /// A stored verifier is not in Postgres's format.
     BadVerifier,
 }
 

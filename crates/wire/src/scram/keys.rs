@@ -57,7 +57,7 @@ pub(super) fn derive(password: &str, salt: &[u8], iterations: u32) -> (ClientKey
     (ClientKey(hmac(&salted, b"Client Key")), ServerKey(hmac(&salted, b"Server Key")))
 }
 
-/// `SASLprep`; what it forbids is used as it is, as `PostgreSQL` does, so that any
+/// `SASLprep`; what it forbids is used as it is, as Postgres does, so that any
 /// password ever set keeps working.
 fn normalize(password: &str) -> Cow<'_, str> {
     match stringprep::saslprep(password) {

@@ -17,7 +17,7 @@ pub enum StartupError {
         /// Bytes that would be accepted.
         limit: usize,
     },
-    /// A recognised protocol, but not PostgreSQL's.
+    /// A recognised protocol, but not Postgres's.
     Stranger(Stranger),
     /// Neither protocol 3 nor one of the special requests.
     UnsupportedVersion {

@@ -1,5 +1,7 @@
 //! Weir as the client: proves a password to a server, and has it proven back.
 
+use std::fmt;
+
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use subtle::ConstantTimeEq as _;
 
@@ -33,8 +35,8 @@ pub enum Credentials {
     },
 }
 
-impl std::fmt::Debug for Credentials {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Password(_) => "Password(…)",
             Self::ClientKey { .. } => "ClientKey(…)",
@@ -104,10 +106,15 @@ fn iterations(text: &str) -> Result<u32, ScramError> {
 }
 
 /// An exchange whose proof was made; the server's own proof comes next.
-#[derive(Debug)]
 pub struct ClientFinal {
     /// Derived from the server's key: only who has it can send this.
     signature: [u8; super::keys::KEY],
+}
+
+impl fmt::Debug for ClientFinal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ClientFinal(…)")
+    }
 }
 
 impl ClientFinal {

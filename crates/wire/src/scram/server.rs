@@ -6,7 +6,6 @@ use subtle::ConstantTimeEq as _;
 use super::{
     ClientKey, ScramError, Verifier,
     attributes::{Attributes, base64, key, nonce, utf8},
-    keys::ServerKey,
 };
 
 /// An exchange whose challenge was made; the client's proof comes next.
@@ -18,8 +17,7 @@ pub struct ServerExchange {
     gs2_header: String,
     /// Both halves.
     nonce: String,
-    stored_key: [u8; super::keys::KEY],
-    server_key: ServerKey,
+    verifier: Verifier,
 }
 
 impl ServerExchange {
@@ -48,8 +46,7 @@ impl ServerExchange {
             auth: format!("{bare},{server_first},"),
             gs2_header: gs2_header.to_owned(),
             nonce,
-            stored_key: verifier.stored_key,
-            server_key: verifier.server_key.clone(),
+            verifier: verifier.clone(),
         };
         Ok((exchange, server_first.into_bytes()))
     }
@@ -76,11 +73,12 @@ impl ServerExchange {
         }
         let auth = self.auth + without_proof;
         let auth = auth.as_bytes();
-        let key = ClientKey(ClientKey::xor_signature(key(proof)?, &self.stored_key, auth));
-        if !bool::from(key.stored().ct_eq(&self.stored_key)) {
+        let Verifier { stored_key, server_key, .. } = self.verifier;
+        let key = ClientKey(ClientKey::xor_signature(key(proof)?, &stored_key, auth));
+        if !bool::from(key.stored().ct_eq(&stored_key)) {
             return Err(ScramError::WrongPassword);
         }
-        let signature = BASE64_STANDARD.encode(self.server_key.signature(auth));
+        let signature = BASE64_STANDARD.encode(server_key.signature(auth));
         Ok((key, format!("v={signature}").into_bytes()))
     }
 }

@@ -1,1 +1,41 @@
-//! Every routing decision, as total functions of values and `now`.
+//! Every routing decision and all meaning of a session, as total functions of values and `now`.
+//!
+//! Nothing here waits, reads a clock, draws a random number or logs: callers pass `now` and
+//! `draw`, and carry out what is answered. Read in this order:
+//!
+//! | module | question |
+//! |---|---|
+//! | [`lsn`] | what is a position in the WAL, and a fence? |
+//! | [`lag`] | how old is what a replica shows, without comparing clocks? |
+//! | [`clock`] | which fence covers a write that just ended? |
+//! | [`cluster`] | what do probes say: who is primary, which node is healthy? |
+//! | [`topology`] | the answer of `cluster`, as routing sees it |
+//! | [`rules`] | what did the operator and the session ask for? |
+//! | [`decide`](mod@decide) | which node serves this cycle, and why? |
+//! | [`session`] | what must a session remember between cycles? |
+//! | [`signal`] | what does the data path tell control? |
+//! | [`replies`] | which reply belongs to which message? |
+//! | [`prepared`] | which statements does a client, and a server, know? |
+
+pub mod clock;
+pub mod cluster;
+pub mod decide;
+pub mod lag;
+pub mod lsn;
+pub mod prepared;
+pub mod replies;
+pub mod rules;
+pub mod session;
+pub mod signal;
+pub mod topology;
+
+pub use clock::{Answer, Answers, Ticket};
+pub use decide::{
+    Ask, Candidate, Decision, Eligibility, FenceState, LastRead, Load, Reason, Refusal, RouteFrom,
+    Target, Wait, candidates, decide, eligibility,
+};
+pub use lag::{Lag, Ring};
+pub use lsn::{Fence, Lsn, Position, Timeline};
+pub use rules::{Consistency, OnNoPrimary, OnStale, PreferenceError, Preferences, Route, Scope};
+pub use signal::Signal;
+pub use topology::{Epoch, Gate, Health, Leader, NodeId, NodeView, Role, Topology};

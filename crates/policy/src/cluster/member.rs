@@ -1,0 +1,301 @@
+//! One member, as last seen: its health, its claim, its replay.
+
+use std::time::{Duration, Instant};
+
+use super::membership::NodeSpec;
+use super::observation::{Observation, Observed};
+use super::verdict::{Claim, Claimant, Crown, Presence};
+use crate::lag::Ring;
+use crate::lsn::{Fence, Lsn, Position, Timeline};
+use crate::topology::{Gate, Health, NodeId, NodeView, Role};
+
+/// A member and all that was seen of it.
+#[derive(Debug)]
+pub(super) struct Member {
+    pub(super) id: NodeId,
+    pub(super) spec: NodeSpec,
+    pub(super) gate: Gate,
+    pub(super) health: Health,
+    /// Failures since the last answer.
+    failures: u32,
+    /// When the first of them was noticed.
+    failing_since: Option<Instant>,
+    pub(super) seen: Option<Seen>,
+    pub(super) replay: Replay,
+    /// What was told about it already, so that it is told once.
+    pub(super) oddity: Option<Oddity>,
+}
+
+/// The last observation, without positions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Seen {
+    pub(super) sent: Instant,
+    pub(super) system: u64,
+    pub(super) started: i64,
+    pub(super) state: State,
+}
+
+/// What the node was doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum State {
+    /// It took writes.
+    Writable { timeline: Timeline, claim: Claim },
+    /// It was in recovery; `follows` is the newest timeline that it was seen on, if any was.
+    Standby { follows: Option<Timeline> },
+}
+
+/// Something about a node that an operator should look at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Oddity {
+    /// It belongs to another cluster.
+    WrongSystem,
+    /// It takes writes on a timeline that was succeeded.
+    Superseded,
+}
+
+/// How far a standby's replay was measured to be, and what that says of its age.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Replay {
+    position: Option<Position>,
+    observed: Option<Instant>,
+    /// The send time of the newest primary sample that it reached; never goes back.
+    fresh_at: Option<Instant>,
+    /// Set when the standby was seen to have restarted, until it caught up past that moment.
+    ///
+    /// A standby that crashed opens at its last restartpoint, and may show less than it did
+    /// before. Nothing that it showed was newer than the primary's flush position is now.
+    withheld_since: Option<Instant>,
+    /// Since when it is asked often, because a fence waits for it.
+    urgent_since: Option<Instant>,
+    /// Whether its replay moved since then.
+    moved: bool,
+}
+
+impl Member {
+    pub(super) fn new(id: NodeId, spec: NodeSpec) -> Self {
+        Self {
+            id,
+            spec,
+            gate: Gate::Open,
+            health: Health::Unknown,
+            failures: 0,
+            failing_since: None,
+            seen: None,
+            replay: Replay::default(),
+            oddity: None,
+        }
+    }
+
+    /// Whether a probe of it ended, well or badly.
+    pub(super) fn was_tried(&self) -> bool {
+        self.seen.is_some() || self.failures > 0
+    }
+
+    /// Notes a failed probe; true if the node is down by it.
+    pub(super) fn fail(&mut self, now: Instant, down_after: u32) -> bool {
+        self.failures = self.failures.saturating_add(1);
+        self.failing_since.get_or_insert(now);
+        let falls = self.failures >= down_after.max(1) && self.health != Health::Down;
+        if falls {
+            self.health = Health::Down;
+        }
+        falls
+    }
+
+    /// For how long probes have failed, if the last one did.
+    pub(super) fn failing_for(&self, now: Instant) -> Option<Duration> {
+        self.failing_since.map(|since| now.saturating_duration_since(since))
+    }
+
+    /// Notes an answer. `last` is the last primary known, `system` the cluster's identifier.
+    ///
+    /// True if the node was not up before. An answer older than the last one is left out.
+    pub(super) fn hear(
+        &mut self,
+        heard: &Observation,
+        last: Option<Crown>,
+        system: Option<u64>,
+    ) -> bool {
+        if self.seen.is_some_and(|seen| heard.sent < seen.sent) {
+            return false;
+        }
+        let rose = self.health != Health::Up;
+        self.health = Health::Up;
+        self.failures = 0;
+        self.failing_since = None;
+        let before = self.seen.filter(|seen| seen.system == heard.system);
+        if before.is_none() {
+            self.replay = Replay::default();
+        }
+        let restarted = before.is_some_and(|seen| seen.started != heard.started);
+        let state = match heard.state {
+            Observed::Writable { timeline, .. } => {
+                self.replay = Replay::default();
+                State::Writable { timeline, claim: self.claim(timeline, before, last, system) }
+            }
+            Observed::Standby { timeline, replay } => {
+                self.replay.measure(timeline, replay, heard.sent, restarted);
+                let followed = match before.map(|seen| seen.state) {
+                    Some(State::Standby { follows }) => follows,
+                    Some(State::Writable { .. }) | None => None,
+                };
+                State::Standby { follows: timeline.max(followed) }
+            }
+        };
+        self.seen =
+            Some(Seen { sent: heard.sent, system: heard.system, started: heard.started, state });
+        rose
+    }
+
+    /// How a node seen writable on `timeline` came to be.
+    fn claim(
+        &self,
+        timeline: Timeline,
+        before: Option<Seen>,
+        last: Option<Crown>,
+        system: Option<u64>,
+    ) -> Claim {
+        // The last primary on a higher timeline went through a recovery that no probe saw.
+        if let Some(last) = last.filter(|last| last.id == self.id && last.timeline < timeline) {
+            return Claim::Heir { from: Some(last.timeline) };
+        }
+        match before.filter(|seen| Some(seen.system) == system).map(|seen| seen.state) {
+            Some(State::Standby { follows }) => Claim::Heir { from: follows },
+            Some(State::Writable { timeline: same, claim }) if same == timeline => claim,
+            Some(State::Writable { .. }) | None => Claim::Stranger,
+        }
+    }
+
+    /// The node as one that may be primary, if it takes writes in this system.
+    ///
+    /// A node that went down is one until it has been gone for `hold`.
+    pub(super) fn claimant(&self, system: u64, now: Instant, hold: Duration) -> Option<Claimant> {
+        let seen = self.seen.filter(|seen| seen.system == system)?;
+        let State::Writable { timeline, claim } = seen.state else { return None };
+        let presence = match self.health {
+            Health::Up | Health::Unknown => Presence::Here,
+            Health::Down if self.failing_for(now).is_some_and(|gone| gone >= hold) => return None,
+            Health::Down => Presence::LatelyLost,
+        };
+        Some(Claimant {
+            crown: Crown { id: self.id, timeline, started: seen.started },
+            claim,
+            presence,
+        })
+    }
+
+    /// The timeline that it follows as a standby of this system, if that was seen.
+    pub(super) fn follows(&self, system: u64) -> Option<Timeline> {
+        match self.seen.filter(|seen| seen.system == system)?.state {
+            State::Standby { follows } => follows,
+            State::Writable { .. } => None,
+        }
+    }
+
+    /// What the node is, given the cluster's identifier and its primary.
+    pub(super) fn role(&self, system: Option<u64>, leader: Option<NodeId>) -> Role {
+        match self.seen.filter(|seen| Some(seen.system) == system).map(|seen| seen.state) {
+            Some(State::Standby { .. }) => Role::Replica,
+            Some(State::Writable { .. }) if leader == Some(self.id) => Role::Primary,
+            Some(State::Writable { .. }) | None => Role::Unknown,
+        }
+    }
+
+    /// The node as routing sees it.
+    pub(super) fn view(&self, role: Role, samples: Option<(Timeline, &Ring)>) -> NodeView {
+        let replay =
+            (role == Role::Replica && self.replay.withheld_since.is_none()).then_some(self.replay);
+        let position = replay.and_then(|replay| replay.position);
+        let newest = |position: Position| {
+            let (timeline, ring) =
+                samples.filter(|(timeline, _)| position.timeline == Some(*timeline))?;
+            debug_assert_eq!(Some(timeline), position.timeline);
+            ring.newest().map(|newest| newest.flush.bytes_since(position.replay))
+        };
+        NodeView {
+            id: self.id,
+            name: self.spec.name.clone(),
+            host: self.spec.host.clone(),
+            port: self.spec.port,
+            weight: self.spec.weight,
+            role,
+            gate: self.gate,
+            health: self.health,
+            position,
+            observed: replay.and_then(|replay| replay.observed),
+            fresh_at: replay.and_then(|replay| replay.fresh_at),
+            lag_bytes: position.and_then(newest),
+        }
+    }
+}
+
+impl Replay {
+    /// Notes where the replay is.
+    ///
+    /// The timeline sticks while the postmaster runs: a receiver that was shut down says nothing,
+    /// and the replay is still where it was. Replay that went back is another copy of the data.
+    fn measure(
+        &mut self,
+        timeline: Option<Timeline>,
+        replay: Option<Lsn>,
+        sent: Instant,
+        restarted: bool,
+    ) {
+        let before = self.position.filter(|_| !restarted);
+        let went_back =
+            before.is_some_and(|before| replay.is_none_or(|replay| replay < before.replay));
+        if restarted || went_back {
+            *self = Self { withheld_since: Some(sent), ..Self::default() };
+        }
+        let stuck = before.filter(|_| !went_back);
+        let timeline = timeline.or(stuck.and_then(|before| before.timeline));
+        if stuck.is_some_and(|before| before.timeline != timeline) {
+            // Samples of another timeline prove nothing here.
+            self.fresh_at = None;
+        }
+        self.moved |= stuck.map(|before| before.replay) != replay;
+        self.position = replay.map(|replay| Position { timeline, replay });
+        self.observed = Some(sent);
+    }
+
+    /// Looks how fresh the replay is, after it or the primary's samples moved.
+    pub(super) fn date(&mut self, timeline: Timeline, ring: &Ring) {
+        let Some(position) = self.position.filter(|position| position.timeline == Some(timeline))
+        else {
+            return;
+        };
+        // An older, finer answer outlives the thinning of the ring.
+        self.fresh_at = self.fresh_at.max(ring.freshest_reached(position.replay));
+        if self.withheld_since.is_some_and(|since| self.fresh_at.is_some_and(|fresh| fresh > since))
+        {
+            self.withheld_since = None;
+        }
+    }
+
+    /// Forgets what it was dated by: another primary's samples follow.
+    pub(super) fn undate(&mut self) {
+        self.fresh_at = None;
+    }
+
+    /// A fence that it should reach soon, known since `at`; `passed` is the one before.
+    ///
+    /// A replica that reached neither and stands still is not asked more often for it.
+    pub(super) fn urge(&mut self, passed: Option<Fence>, at: Instant) {
+        let reached = passed.is_none_or(|fence| self.has_passed(fence));
+        if reached || self.moved {
+            self.urgent_since = Some(at);
+            self.moved = false;
+        }
+    }
+
+    /// Whether everything up to the fence is visible.
+    pub(super) fn has_passed(&self, fence: Fence) -> bool {
+        self.position.is_some_and(|position| position.has_passed(fence))
+    }
+
+    /// For how long a fence has been waiting for it, if its timeline is known at all.
+    pub(super) fn urgent_for(&self, now: Instant) -> Option<Duration> {
+        self.position?.timeline?;
+        self.urgent_since.map(|since| now.saturating_duration_since(since))
+    }
+}

@@ -1,0 +1,282 @@
+//! What do probes say: who is primary, which node is healthy, how far is each replica?
+//!
+//! One [`Cluster`] per cluster, owned by control's task for it. Control does the I/O and feeds
+//! what it saw; the answer is a new [`Topology`]. Roles are probed, never configured, and a node is
+//! identified by its system identifier and timeline, never by its address.
+
+mod event;
+mod member;
+mod membership;
+mod observation;
+mod pace;
+#[cfg(test)]
+mod tests;
+mod verdict;
+
+use std::time::Instant;
+
+pub use event::Event;
+use member::{Member, Oddity, State};
+pub use membership::{MembershipError, NodePatch, NodeSpec};
+pub use observation::{Observation, Observed};
+pub use pace::Timing;
+use verdict::{Claimant, Crown, Verdict};
+
+use crate::clock::Answer;
+use crate::lag::Ring;
+use crate::lsn::{Fence, Timeline};
+use crate::topology::{Epoch, Leader, NodeId, Topology};
+
+/// One cluster: its members, what was seen of them, and the verdict on who leads.
+#[derive(Debug)]
+pub struct Cluster {
+    name: Box<str>,
+    timing: Timing,
+    generation: u64,
+    epoch: Epoch,
+    leader: Leader,
+    /// The last primary confirmed, also while it is lost.
+    crown: Option<Crown>,
+    /// The identifier that members must have.
+    system: Option<u64>,
+    members: Vec<Member>,
+    next_id: u32,
+    /// The current or last primary's samples, all of its timeline.
+    ring: Option<(Timeline, Ring)>,
+    /// Where the clock's newest answer wants replicas to be.
+    target: Option<Fence>,
+    /// The latest moment that was told.
+    now: Instant,
+    events: Vec<Event>,
+}
+
+impl Cluster {
+    /// A cluster without members; writes wait until one is found to be primary.
+    #[must_use]
+    pub fn new(name: &str, timing: Timing, now: Instant) -> Self {
+        Self {
+            name: name.into(),
+            timing,
+            generation: 0,
+            epoch: Epoch(0),
+            leader: Leader::Missing { since: now },
+            crown: None,
+            system: None,
+            members: Vec::new(),
+            next_id: 0,
+            ring: None,
+            target: None,
+            now,
+            events: Vec::new(),
+        }
+    }
+
+    /// Takes in what a probe saw; answers what became different by it, for the log.
+    ///
+    /// Of a node that isn't a member any more, nothing is taken in.
+    pub fn observe(&mut self, id: NodeId, observation: Observation) -> Vec<Event> {
+        let (crown, system) = (self.crown, self.system);
+        let Some(member) = self.members.iter_mut().find(|member| member.id == id) else {
+            return Vec::new();
+        };
+        if member.hear(&observation, crown, system) {
+            self.events.push(Event::NodeUp { node: id });
+        }
+        self.judge(observation.sent);
+        if let Observed::Writable { timeline, flush, .. } = observation.state
+            && self.leader == (Leader::Node { id, timeline })
+            && let Some((_, ring)) = &mut self.ring
+        {
+            ring.push(observation.sent, flush);
+        }
+        self.date();
+        std::mem::take(&mut self.events)
+    }
+
+    /// Takes in that a probe of a node failed, or that a connection to it broke.
+    pub fn failed(&mut self, id: NodeId, now: Instant) -> Vec<Event> {
+        let down_after = self.timing.down_after;
+        let Some(member) = self.members.iter_mut().find(|member| member.id == id) else {
+            return Vec::new();
+        };
+        if member.fail(now, down_after) {
+            self.events.push(Event::NodeDown { node: id });
+        }
+        self.judge(now);
+        std::mem::take(&mut self.events)
+    }
+
+    /// Takes in an answer of the LSN clock: a sample of the primary, and a mark to be reached.
+    ///
+    /// An answer of another primary than the present one is left out.
+    pub fn answered(&mut self, answer: &Answer) {
+        let led =
+            matches!(self.leader, Leader::Node { timeline, .. } if timeline == answer.timeline);
+        if !led || answer.epoch != self.epoch {
+            return;
+        }
+        if let Some((_, ring)) = &mut self.ring {
+            ring.push(answer.sent, answer.flush);
+        }
+        let mark = answer.fence();
+        if self.target.is_none_or(|target| target.lsn < mark.lsn) {
+            for member in &mut self.members {
+                member.replay.urge(self.target, answer.sent);
+            }
+            self.target = Some(mark);
+        }
+        self.date();
+    }
+
+    /// The cluster as routing sees it from now on; each one has a higher generation.
+    pub fn topology(&mut self, now: Instant) -> Topology {
+        self.judge(now);
+        self.generation = self.generation.saturating_add(1);
+        let leader = self.leader_id();
+        let samples = self.ring.as_ref().map(|(timeline, ring)| (*timeline, ring));
+        let view = |member: &Member| member.view(member.role(self.system, leader), samples);
+        Topology {
+            cluster: self.name.clone(),
+            generation: self.generation,
+            epoch: self.epoch,
+            leader: self.leader,
+            nodes: self.members.iter().map(view).collect(),
+            flush: samples.and_then(|(_, ring)| ring.newest()).map(|newest| newest.flush),
+        }
+    }
+
+    fn member(&self, id: NodeId) -> Option<&Member> {
+        self.members.iter().find(|member| member.id == id)
+    }
+
+    fn leader_id(&self) -> Option<NodeId> {
+        match self.leader {
+            Leader::Node { id, .. } => Some(id),
+            Leader::Missing { .. } | Leader::SplitBrain => None,
+        }
+    }
+
+    /// Finds out anew who leads.
+    fn judge(&mut self, now: Instant) {
+        self.now = self.now.max(now);
+        if self.crown.is_none() {
+            self.system = self.likely_system();
+        }
+        let verdict = self.system.map_or(Verdict::Vacant, |system| self.verdict(system));
+        match verdict {
+            Verdict::Reigns(crown) => self.enthrone(crown),
+            Verdict::Vacant => self.lose(),
+            Verdict::Disputed => self.dispute(),
+        }
+        self.note_oddities();
+    }
+
+    fn verdict(&self, system: u64) -> Verdict {
+        let claimant =
+            |member: &Member| member.claimant(system, self.now, self.timing.dispute_hold);
+        let claimants: Vec<Claimant> = self.members.iter().filter_map(claimant).collect();
+        match self.crown {
+            Some(last) => verdict::succession(last, &claimants),
+            // The one that answers first may be the one that was succeeded: hear all before.
+            None if !self.members.iter().all(Member::was_tried) => Verdict::Vacant,
+            None => {
+                // A standby can't follow a timeline that its primary isn't on.
+                let followed =
+                    self.members.iter().filter_map(|member| member.follows(system)).max();
+                match verdict::first_contact(&claimants) {
+                    Verdict::Reigns(crown) if Some(crown.timeline) < followed => Verdict::Vacant,
+                    verdict => verdict,
+                }
+            }
+        }
+    }
+
+    /// Before the first primary: the identifier that most members have; of two equally frequent
+    /// ones, that of a node that takes writes; else the one that comes first.
+    fn likely_system(&self) -> Option<u64> {
+        let seen = || self.members.iter().filter_map(|member| member.seen);
+        let votes = |system: u64| {
+            let of_it = || seen().filter(move |seen| seen.system == system);
+            let writable = of_it().any(|seen| matches!(seen.state, State::Writable { .. }));
+            (of_it().count(), writable)
+        };
+        // `max_by_key` takes the last of equals.
+        let mut systems: Vec<u64> = seen().map(|seen| seen.system).collect();
+        systems.reverse();
+        systems.into_iter().max_by_key(|system| votes(*system))
+    }
+
+    fn enthrone(&mut self, crown: Crown) {
+        let Crown { id, timeline, .. } = crown;
+        let before = self.crown.replace(crown);
+        let back = self.leader != (Leader::Node { id, timeline });
+        self.leader = Leader::Node { id, timeline };
+        let same = before.filter(|before| (before.id, before.timeline) == (id, timeline));
+        if before != Some(crown) {
+            self.epoch = Epoch(self.epoch.0.saturating_add(1));
+            self.target = None;
+        }
+        let epoch = self.epoch;
+        match same {
+            Some(same) if same == crown => {
+                if back {
+                    self.events.push(Event::PrimaryBack { node: id, epoch });
+                }
+            }
+            // Its WAL goes on where it was: the samples stay true.
+            Some(_) => self.events.push(Event::PrimaryRestarted { node: id, epoch }),
+            None => {
+                self.ring = Some((timeline, Ring::default()));
+                self.members.iter_mut().for_each(|member| member.replay.undate());
+                self.events.push(Event::PrimaryElected { node: id, timeline, epoch });
+            }
+        }
+    }
+
+    fn lose(&mut self) {
+        if let Leader::Missing { .. } = self.leader {
+            return;
+        }
+        self.leader = Leader::Missing { since: self.now };
+        if let Some(crown) = self.crown {
+            self.events.push(Event::PrimaryLost { node: crown.id });
+        }
+    }
+
+    fn dispute(&mut self) {
+        if self.leader != Leader::SplitBrain {
+            self.leader = Leader::SplitBrain;
+            self.events.push(Event::SplitBrain);
+        }
+    }
+
+    /// Tells once of each node that answers and yet can't be used.
+    fn note_oddities(&mut self) {
+        let (system, crown) = (self.system, self.crown);
+        for member in &mut self.members {
+            let oddity = member.seen.and_then(|seen| match seen.state {
+                _ if system.is_some_and(|system| system != seen.system) => {
+                    Some(Oddity::WrongSystem)
+                }
+                State::Writable { timeline, .. }
+                    if crown.is_some_and(|crown| timeline < crown.timeline) =>
+                {
+                    Some(Oddity::Superseded)
+                }
+                State::Writable { .. } | State::Standby { .. } => None,
+            });
+            if oddity != member.oddity {
+                member.oddity = oddity;
+                self.events.extend(oddity.and_then(|oddity| Event::odd(oddity, member, system)));
+            }
+        }
+    }
+
+    /// Looks how fresh each replica is, after a position or a sample was added.
+    fn date(&mut self) {
+        let Some((timeline, ring)) = &self.ring else { return };
+        for member in &mut self.members {
+            member.replay.date(*timeline, ring);
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! What a probe saw, before anyone judges it.
+
+use std::time::Instant;
+
+use crate::lsn::{Lsn, Timeline, WalGeometry};
+
+/// One probe's answer, read in a single query so that its parts belong together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Observation {
+    /// When the query was sent.
+    pub sent: Instant,
+    /// `pg_control_system().system_identifier`.
+    pub system: u64,
+    /// `pg_postmaster_start_time()`, microseconds since the epoch of the server.
+    pub started: i64,
+    /// What the node is doing.
+    pub state: Observed,
+}
+
+/// The part of an observation that differs between a primary and a standby.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Observed {
+    /// `pg_is_in_recovery()` is false.
+    Writable {
+        /// First 8 hex digits of `pg_walfile_name(pg_current_wal_insert_lsn())`.
+        timeline: Timeline,
+        /// `pg_current_wal_insert_lsn()`, as the server said it.
+        insert: Lsn,
+        /// `pg_current_wal_flush_lsn()`.
+        flush: Lsn,
+        /// Block and segment size, to round `insert`.
+        wal: WalGeometry,
+    },
+    /// `pg_is_in_recovery()` is true.
+    Standby {
+        /// `pg_stat_wal_receiver.received_tli`; `None` without a receiver or without `pg_monitor`.
+        timeline: Option<Timeline>,
+        /// `pg_last_wal_replay_lsn()`; `None` before the first record.
+        replay: Option<Lsn>,
+    },
+}

@@ -1,0 +1,162 @@
+//! Which node serves this cycle, and why? The one place where routing is decided.
+//!
+//! Pins and open transactions have been answered by the session before [`decide()`] is asked. What
+//! is left is decided in this order: route (hint, setting, configuration), class, fence and lag,
+//! balance. What can't be proved goes to the primary.
+
+mod answer;
+mod ask;
+mod balance;
+mod eligible;
+#[cfg(test)]
+mod tests;
+
+use sql::Class;
+
+pub use answer::{Candidate, Decision, Eligibility, Reason, Refusal, Target, Wait};
+pub use ask::{Ask, FenceState, LastRead, RouteFrom};
+pub use balance::Load;
+use eligible::{Closeness, Judge};
+
+use crate::lsn::{Lsn, Timeline};
+use crate::rules::{OnNoPrimary, OnStale, Route};
+use crate::topology::{Leader, NodeView, Topology};
+
+/// Decides where a cycle goes; total: every question has an answer.
+///
+/// `load` says how busy each node is, `draw` is any random number. Nothing is allocated.
+pub fn decide(ask: &Ask<'_>, topology: &Topology, load: &impl Load, draw: u64) -> Decision {
+    match (ask.wishes.route, ask.class) {
+        (Route::Primary, _) => on_primary(topology, named_by(ask.route_from)),
+        (Route::Auto | Route::Replica, Class::Write) => on_primary(topology, Reason::Write),
+        (Route::Auto, Class::PrimaryRead) => on_primary(topology, Reason::PrimaryRead),
+        (Route::Auto, Class::Read) => {
+            let replicas = Replicas::new(ask, topology);
+            replicas.serve(Reason::Read, load, draw).unwrap_or_else(|| replicas.none_is_fresh())
+        }
+        (Route::Replica, Class::Read | Class::PrimaryRead) => {
+            let replicas = Replicas::new(ask, topology);
+            let served = replicas.serve(named_by(ask.route_from), load, draw);
+            served.unwrap_or_else(|| match replicas.closest {
+                Closeness::Absent => refuse(Refusal::NoReplica, Reason::NoReplica),
+                _ => replicas.none_is_fresh(),
+            })
+        }
+    }
+}
+
+/// Whether a node may serve the cycle as a read, or the first thing against it.
+///
+/// The class is not looked at: for a write it says what would hold if it were a read.
+#[must_use]
+pub fn eligibility(ask: &Ask<'_>, node: &NodeView, topology: &Topology) -> Eligibility {
+    Judge::new(ask, topology).of(node)
+}
+
+/// Every member with its lag and eligibility, to explain a decision.
+#[must_use]
+pub fn candidates(ask: &Ask<'_>, topology: &Topology) -> Vec<Candidate> {
+    let judge = Judge::new(ask, topology);
+    let explained = topology.nodes.iter().map(|node| Candidate {
+        node: node.id,
+        lag: node.lag(ask.now),
+        lag_bytes: node.lag_bytes,
+        eligibility: judge.of(node),
+    });
+    explained.collect()
+}
+
+/// The reason of a route that was named rather than found.
+const fn named_by(from: RouteFrom) -> Reason {
+    match from {
+        RouteFrom::Config => Reason::Config,
+        RouteFrom::Session => Reason::Setting,
+        RouteFrom::Hint => Reason::Hint,
+    }
+}
+
+/// To the primary; without one, wait for it; with two, refuse.
+fn on_primary(topology: &Topology, reason: Reason) -> Decision {
+    match (topology.primary(), topology.leader) {
+        (Some(primary), _) => Decision { target: Target::Primary(primary.id), reason, fence: None },
+        (None, Leader::SplitBrain) => refuse(Refusal::SplitBrain, Reason::SplitBrain),
+        (None, Leader::Node { .. } | Leader::Missing { .. }) => {
+            wait(Wait::Primary, Reason::NoPrimary)
+        }
+    }
+}
+
+const fn refuse(refusal: Refusal, reason: Reason) -> Decision {
+    Decision { target: Target::Refuse(refusal), reason, fence: None }
+}
+
+const fn wait(wait: Wait, reason: Reason) -> Decision {
+    Decision { target: Target::Wait(wait), reason, fence: None }
+}
+
+/// The replicas, as one read sees them.
+struct Replicas<'a> {
+    judge: Judge<'a>,
+    ask: &'a Ask<'a>,
+    topology: &'a Topology,
+    /// How close the closest came.
+    closest: Closeness,
+    /// Without a primary only those serve that are this far: the ones that may be promoted.
+    at_least: Option<(Option<Timeline>, Lsn)>,
+}
+
+impl<'a> Replicas<'a> {
+    fn new(ask: &'a Ask<'a>, topology: &'a Topology) -> Self {
+        let judge = Judge::new(ask, topology);
+        let mut closest = Closeness::Absent;
+        let mut farthest = None;
+        for node in &topology.nodes {
+            let closeness = judge.of(node).closeness();
+            closest = closest.max(closeness);
+            if closeness == Closeness::Eligible {
+                farthest = farthest.max(advance(node));
+            }
+        }
+        let at_least = farthest.filter(|_| topology.primary().is_none());
+        Self { judge, ask, topology, closest, at_least }
+    }
+
+    /// One of the eligible replicas, if there is any.
+    fn serve(&self, reason: Reason, load: &impl Load, draw: u64) -> Option<Decision> {
+        let led = self.topology.primary().is_some();
+        let eligible = self.topology.nodes.iter().filter(|node| {
+            let far_enough = led || (self.at_least.is_some() && advance(node) == self.at_least);
+            far_enough && self.judge.of(node) == Eligibility::Eligible
+        });
+        let node = balance::least_busy_of_two(eligible, load, draw)?;
+        let reason = if led { reason } else { Reason::NoPrimary };
+        Some(Decision { target: Target::Replica(node.id), reason, fence: self.judge.fence() })
+    }
+
+    /// What becomes of a read that no replica may serve.
+    fn none_is_fresh(&self) -> Decision {
+        let reason = self.closest.reason();
+        if self.topology.primary().is_none() {
+            let reason = match self.topology.leader {
+                Leader::SplitBrain => Reason::SplitBrain,
+                Leader::Node { .. } | Leader::Missing { .. } => Reason::NoPrimary,
+            };
+            return match self.ask.wishes.on_no_primary {
+                OnNoPrimary::Serve => wait(Wait::Primary, reason),
+                OnNoPrimary::Error => refuse(Refusal::NoPrimary, reason),
+            };
+        }
+        match self.ask.wishes.on_stale {
+            OnStale::Primary => on_primary(self.topology, reason),
+            OnStale::Error => refuse(Refusal::Stale, reason),
+            // No replica becomes fresh by waiting where none takes reads.
+            OnStale::Wait if self.closest == Closeness::Absent => on_primary(self.topology, reason),
+            OnStale::Wait => wait(Wait::Fresh, reason),
+        }
+    }
+}
+
+/// How far a node's replay is, comparable over timelines; an unknown timeline is the oldest.
+fn advance(node: &NodeView) -> Option<(Option<Timeline>, Lsn)> {
+    node.position.map(|position| (position.timeline, position.replay))
+}

@@ -1,0 +1,294 @@
+//! What the operator and the session ask for: consistency, scope, lag bound, route.
+//!
+//! One set of names and values serves the configuration (`reads:`), the startup `options`,
+//! `SET weir.*` and the leading comment hint, so that they cannot drift apart.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+/// How fresh reads must be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Consistency {
+    /// Any replica within `max_lag`.
+    Eventual,
+    /// Read your own writes, and never older than what was read before.
+    Session,
+}
+
+/// Who shares a fence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Scope {
+    /// One connection.
+    Connection,
+    /// All connections of one (client address, user, database): an app process with its own pool.
+    Client,
+    /// All connections to one database.
+    Database,
+}
+
+/// Where the session wants its statements.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Route {
+    /// By class.
+    Auto,
+    /// Always the primary.
+    Primary,
+    /// A replica for whatever is class `Read` or `PrimaryRead`, however old its data is.
+    Replica,
+}
+
+/// What happens to a read that no replica can serve freshly enough.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum OnStale {
+    /// The primary serves it.
+    Primary,
+    /// It waits for a replica for `stale_wait`, then the primary serves it.
+    Wait,
+    /// It is refused.
+    Error,
+}
+
+/// What happens to an `eventual` read while no primary is reachable and lag can't be bounded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum OnNoPrimary {
+    /// The most advanced replica serves it.
+    Serve,
+    /// It is refused.
+    Error,
+}
+
+/// Resolved wishes for one cycle: configuration, then session, then hint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Preferences {
+    /// How fresh.
+    pub consistency: Consistency,
+    /// Who shares a fence.
+    pub scope: Scope,
+    /// Where to.
+    pub route: Route,
+    /// The oldest data a replica may show; `None` is no bound in time.
+    pub max_lag: Option<Duration>,
+    /// When no replica is fresh enough.
+    pub on_stale: OnStale,
+    /// How long `OnStale::Wait` waits.
+    pub stale_wait: Duration,
+    /// When there is no primary.
+    pub on_no_primary: OnNoPrimary,
+}
+
+impl Default for Preferences {
+    fn default() -> Self {
+        Self {
+            consistency: Consistency::Session,
+            scope: Scope::Client,
+            route: Route::Auto,
+            max_lag: Some(Duration::from_secs(1)),
+            on_stale: OnStale::Primary,
+            stale_wait: Duration::from_millis(100),
+            on_no_primary: OnNoPrimary::Serve,
+        }
+    }
+}
+
+impl Preferences {
+    /// The names that [`Preferences::set`] and [`Preferences::get`] know, without `weir.`.
+    pub const NAMES: [&'static str; 7] =
+        ["route", "consistency", "scope", "max_lag", "on_stale", "stale_wait", "on_no_primary"];
+
+    /// Sets one wish from its text; names and values don't depend on case, as in PostgreSQL.
+    ///
+    /// # Errors
+    ///
+    /// [`PreferenceError`] if there is no such name or value; nothing was changed then. Tell the
+    /// client: its text says what would be accepted.
+    pub fn set(&mut self, name: &str, value: &str) -> Result<(), PreferenceError> {
+        match name.to_ascii_lowercase().as_str() {
+            "route" => self.route = value.parse()?,
+            "consistency" => self.consistency = value.parse()?,
+            "scope" => self.scope = value.parse()?,
+            "on_stale" => self.on_stale = value.parse()?,
+            "on_no_primary" => self.on_no_primary = value.parse()?,
+            "max_lag" if value.trim().eq_ignore_ascii_case("off") => self.max_lag = None,
+            "max_lag" => {
+                let bound = parse_duration(value).ok_or(PreferenceError::BadValue(
+                    "a duration such as 500ms, 2s or 1min, a number of milliseconds, or off",
+                ))?;
+                self.max_lag = Some(bound);
+            }
+            "stale_wait" => {
+                self.stale_wait = parse_duration(value).ok_or(PreferenceError::BadValue(
+                    "a duration such as 500ms, 2s or 1min, or a number of milliseconds",
+                ))?;
+            }
+            _ => return Err(PreferenceError::UnknownName),
+        }
+        Ok(())
+    }
+
+    /// The value of one wish as `SHOW` prints it and [`Preferences::set`] reads it.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<String> {
+        Some(match name.to_ascii_lowercase().as_str() {
+            "route" => self.route.as_str().to_owned(),
+            "consistency" => self.consistency.as_str().to_owned(),
+            "scope" => self.scope.as_str().to_owned(),
+            "on_stale" => self.on_stale.as_str().to_owned(),
+            "on_no_primary" => self.on_no_primary.as_str().to_owned(),
+            "max_lag" => self.max_lag.map_or_else(|| "off".to_owned(), format_duration),
+            "stale_wait" => format_duration(self.stale_wait),
+            _ => return None,
+        })
+    }
+}
+
+/// Gives an enum its words: `as_str`, `FromStr` and `Display` from one list.
+macro_rules! words {
+    ($name:ident, $allowed:literal, { $($variant:ident => $word:literal),+ $(,)? }) => {
+        impl $name {
+            /// The word for it in configuration, `SET`, hints and output.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $word,)+
+                }
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = PreferenceError;
+
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                $(if text.trim().eq_ignore_ascii_case($word) {
+                    return Ok(Self::$variant);
+                })+
+                Err(PreferenceError::BadValue($allowed))
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+    };
+}
+
+words!(Scope, "connection, client or database", {
+    Connection => "connection",
+    Client => "client",
+    Database => "database",
+});
+words!(Route, "auto, primary or replica", {
+    Auto => "auto",
+    Primary => "primary",
+    Replica => "replica",
+});
+words!(OnStale, "primary, wait or error", {
+    Primary => "primary",
+    Wait => "wait",
+    Error => "error",
+});
+words!(OnNoPrimary, "serve or error", {
+    Serve => "serve",
+    Error => "error",
+});
+
+// Not by the list: `strong` is a word that people know from the plans, and deserves its own answer.
+impl Consistency {
+    /// The word for it in configuration, `SET`, hints and output.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Eventual => "eventual",
+            Self::Session => "session",
+        }
+    }
+}
+
+impl FromStr for Consistency {
+    type Err = PreferenceError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.trim().to_ascii_lowercase().as_str() {
+            "eventual" => Ok(Self::Eventual),
+            "session" => Ok(Self::Session),
+            "strong" => {
+                Err(PreferenceError::BadValue("eventual or session: strong is not available yet"))
+            }
+            _ => Err(PreferenceError::BadValue("eventual or session")),
+        }
+    }
+}
+
+impl fmt::Display for Consistency {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Units in microseconds, largest first, with PostgreSQL's names (manual, 19.1.1).
+const UNITS: [(&str, u64); 6] = [
+    ("d", 86_400_000_000),
+    ("h", 3_600_000_000),
+    ("min", 60_000_000),
+    ("s", 1_000_000),
+    ("ms", 1_000),
+    ("us", 1),
+];
+
+/// The longest duration that is taken: PostgreSQL's own bound, 2^31 - 1 ms, almost 25 days.
+const LONGEST: Duration = Duration::from_millis(0x7fff_ffff);
+
+/// Reads `500ms`, `2s`, `1min`, `1h`, `1d`, `250us`, or a plain whole number of milliseconds.
+///
+/// `None` for anything else, for fractions, and beyond PostgreSQL's bound of almost 25 days.
+#[must_use]
+pub fn parse_duration(text: &str) -> Option<Duration> {
+    let text = text.trim();
+    let unit_at = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (digits, unit) = text.split_at_checked(unit_at)?;
+    let unit = match unit.trim_start() {
+        "" => "ms",
+        unit => unit,
+    };
+    let micros = UNITS.iter().find(|(name, _)| *name == unit).map(|(_, micros)| *micros)?;
+    let parsed = Duration::from_micros(digits.parse::<u64>().ok()?.checked_mul(micros)?);
+    (parsed <= LONGEST).then_some(parsed)
+}
+
+/// Prints a duration as [`parse_duration`] reads it, in the largest unit that leaves no rest.
+///
+/// Parts below a microsecond are dropped.
+#[must_use]
+pub fn format_duration(duration: Duration) -> String {
+    let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+    if micros == 0 {
+        return "0ms".to_owned();
+    }
+    let whole = |(_, unit): &&(&str, u64)| micros.is_multiple_of(*unit);
+    let (name, unit) = UNITS.iter().find(whole).copied().unwrap_or(("us", 1));
+    format!("{}{name}", micros.checked_div(unit).unwrap_or(micros))
+}
+
+/// A name or value that `weir.*` does not have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PreferenceError {
+    /// No such setting.
+    UnknownName,
+    /// The setting exists; the value is none of those in the text.
+    BadValue(&'static str),
+}
+
+impl fmt::Display for PreferenceError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::UnknownName => f.write_str(
+                "no such setting; there are route, consistency, scope, max_lag, on_stale, stale_wait, on_no_primary and min_lsn",
+            ),
+            Self::BadValue(allowed) => write!(f, "expected {allowed}"),
+        }
+    }
+}
+
+impl std::error::Error for PreferenceError {}

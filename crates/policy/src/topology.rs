@@ -1,0 +1,149 @@
+//! A cluster as routing sees it: one immutable snapshot, published anew after each probe.
+//!
+//! Does not know how a role was found out: that is [`crate::cluster`].
+
+use std::time::Instant;
+
+use crate::lag::Lag;
+use crate::lsn::{Lsn, Position, Timeline};
+
+/// A node's number within its cluster; never used again after the node was removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NodeId(pub u32);
+
+/// Grows at each change of primary; a lease of an older epoch must not be used for writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Epoch(pub u64);
+
+/// What a node was last confirmed to be. Never configured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// Not confirmed yet, or the last observation contradicts the cluster.
+    Unknown,
+    /// The one node that takes writes.
+    Primary,
+    /// In recovery, of this cluster's system identifier.
+    Replica,
+}
+
+/// Whether an operator lets a node take new leases.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Gate {
+    /// Takes leases.
+    Open,
+    /// Finishes its cycles and takes no more.
+    Draining,
+}
+
+/// Whether a node answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Health {
+    /// Never heard of yet.
+    Unknown,
+    /// The last probe was answered.
+    Up,
+    /// Probes or data connections fail.
+    Down,
+}
+
+/// Who takes writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Leader {
+    /// This node, on this timeline.
+    Node {
+        /// The primary.
+        id: NodeId,
+        /// Its timeline.
+        timeline: Timeline,
+    },
+    /// Nobody; writes wait for a bounded time.
+    Missing {
+        /// When the last primary was lost, or when Weir started.
+        since: Instant,
+    },
+    /// Two nodes claim to be primary and neither provably succeeds the other: no writes anywhere.
+    SplitBrain,
+}
+
+/// One node, as last measured.
+#[derive(Debug, Clone)]
+pub struct NodeView {
+    /// Its number.
+    pub id: NodeId,
+    /// Its name in the configuration, unique in the cluster.
+    pub name: Box<str>,
+    /// Host name or address.
+    pub host: Box<str>,
+    /// TCP port.
+    pub port: u16,
+    /// Share of reads relative to other replicas; at least 1.
+    pub weight: u32,
+    /// Confirmed role.
+    pub role: Role,
+    /// The operator's will.
+    pub gate: Gate,
+    /// Whether it answers.
+    pub health: Health,
+    /// Replay position of a replica, if measured.
+    pub position: Option<Position>,
+    /// When the probe that measured `position` was sent.
+    pub observed: Option<Instant>,
+    /// When the newest primary sample was taken that this node's replay had reached.
+    pub fresh_at: Option<Instant>,
+    /// Bytes between the newest primary sample and this node's replay, if both are measured.
+    pub lag_bytes: Option<u64>,
+}
+
+impl NodeView {
+    /// How old the node's data is at most; "never measured" is not zero.
+    #[must_use]
+    pub fn lag(&self, now: Instant) -> Lag {
+        match self.fresh_at {
+            Some(sent) => Lag::AtMost(now.saturating_duration_since(sent)),
+            None => Lag::Unknown,
+        }
+    }
+}
+
+/// A cluster's nodes and who leads them.
+#[derive(Debug, Clone)]
+pub struct Topology {
+    /// The cluster's name in the configuration.
+    pub cluster: Box<str>,
+    /// Grows with every published snapshot.
+    pub generation: u64,
+    /// Grows with every change of primary.
+    pub epoch: Epoch,
+    /// Who takes writes.
+    pub leader: Leader,
+    /// All members, drained and dead ones too.
+    pub nodes: Vec<NodeView>,
+    /// The primary's newest flush position, for display.
+    pub flush: Option<Lsn>,
+}
+
+impl Topology {
+    /// The node of that number, if it is still a member.
+    #[must_use]
+    pub fn node(&self, id: NodeId) -> Option<&NodeView> {
+        self.nodes.iter().find(|node| node.id == id)
+    }
+
+    /// The node that takes writes now.
+    #[must_use]
+    pub fn primary(&self) -> Option<&NodeView> {
+        match self.leader {
+            Leader::Node { id, .. } => self.node(id),
+            Leader::Missing { .. } | Leader::SplitBrain => None,
+        }
+    }
+
+    /// The timeline that writes go to now.
+    #[must_use]
+    pub fn timeline(&self) -> Option<Timeline> {
+        match self.leader {
+            Leader::Node { timeline, .. } => Some(timeline),
+            Leader::Missing { .. } | Leader::SplitBrain => None,
+        }
+    }
+}

@@ -133,7 +133,14 @@ fn a_sasl_response_that_is_absent_differs_from_an_empty_one() {
     let initial = |response| Ok(SaslInitial { mechanism: b"M", response });
     assert_eq!(parse_sasl_initial(b"M\0\xff\xff\xff\xff"), initial(None));
     assert_eq!(parse_sasl_initial(b"M\0\0\0\0\0"), initial(Some(b"")));
-    for body in [&b"M\0\0\0\0\x01"[..], b"M\0\0\0\0\0x", b"M\0\xff\xff\xff\xffx", b"M\0\0", b"M"] {
+    for body in [
+        &b"M\0\0\0\0\x01"[..],
+        b"M\0\0\0\0\0x",
+        b"M\0\xff\xff\xff\xffx",
+        b"M\0\xff\xff\xff\xfe",
+        b"M\0\0",
+        b"M",
+    ] {
         assert!(parse_sasl_initial(body).is_err(), "{}", body.escape_ascii());
     }
 }

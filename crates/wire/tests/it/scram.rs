@@ -200,6 +200,22 @@ fn a_server_must_extend_the_clients_nonce_and_ask_for_bounded_work() {
 }
 
 #[test]
+fn a_server_may_ask_for_exactly_the_limit() {
+    // With keys instead of a password the iterations cost nothing.
+    let key = exchange(&Verifier::from_password("secret", b"salt", 1), password("secret")).unwrap();
+    let (client, _) = ClientExchange::start(key, "mine");
+    let challenge = format!("r=mine+,s=c2FsdA==,i={MAX_ITERATIONS}");
+    assert!(client.respond(challenge.as_bytes()).is_ok());
+}
+
+#[test]
+fn a_verifier_of_no_iterations_has_one() {
+    let verifier = Verifier::from_password("secret", b"salt", 0).to_string();
+    assert_eq!(verifier, Verifier::from_password("secret", b"salt", 1).to_string());
+    assert!(Verifier::parse(&verifier).is_ok());
+}
+
+#[test]
 fn a_server_that_does_not_know_the_password_is_found_out() {
     let verify = |last: &str| {
         let (client, _) = ClientExchange::start(password("secret"), "mine");

@@ -1,0 +1,326 @@
+//! Catalogs of the databases that clients use, kept as new as the primary's.
+//!
+//! One task per database: read, publish if anything changed, wait for a schema change or for half a
+//! minute. Knows nothing of what rows mean: that is `sql::CatalogBuilder`.
+
+use std::collections::{HashMap, hash_map};
+use std::fmt;
+use std::hash::{BuildHasher, DefaultHasher, Hash, Hasher, RandomState};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use policy::{Signal, Topology};
+use sql::{Catalog, CatalogBuilder, CatalogError, CatalogPart, FunctionEffect};
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+use tokio_postgres::SimpleQueryMessage;
+use tracing::{debug, info, warn};
+
+use crate::ends::Catalogs;
+use crate::link::{Address, Door, LinkError};
+use crate::task::{Backoff, Complaint};
+
+/// How long a catalog is believed when nobody reports a change: DDL may go past Weir.
+const BELIEVED: Duration = Duration::from_secs(27);
+
+/// Jitter on top of it.
+const SPREAD: Duration = Duration::from_secs(6);
+
+/// A migration is many statements: wait this long after the first for the others.
+const DEBOUNCE: Duration = Duration::from_millis(50);
+
+/// Pauses between attempts after a failure.
+const RETRY: (Duration, Duration) = (Duration::from_millis(500), BELIEVED);
+
+/// The bound of reading one catalog as a whole.
+const WHOLE: Duration = Duration::from_secs(60);
+
+/// Catalogs read at the same time, in one cluster.
+const AT_ONCE: usize = 2;
+
+/// One cluster's catalogs.
+pub(crate) struct Loader {
+    shared: Arc<Shared>,
+    wishes: mpsc::UnboundedReceiver<Signal>,
+}
+
+/// What the tasks of all databases share.
+pub(crate) struct Shared {
+    /// The cluster's name, for the log.
+    pub(crate) cluster: Arc<str>,
+    /// How the primary is reached.
+    pub(crate) door: Door,
+    /// Who the primary is.
+    pub(crate) topology: watch::Receiver<Arc<Topology>>,
+    /// Where catalogs go.
+    pub(crate) catalogs: watch::Sender<Arc<Catalogs>>,
+    /// What the operator says of functions.
+    pub(crate) overrides: Vec<(String, FunctionEffect)>,
+    /// The version of the newest catalog. One for all databases and never reset: a database that
+    /// was dropped and made anew must not meet the old one's cache entries.
+    versions: AtomicU64,
+    slots: Semaphore,
+}
+
+/// Rows as they came, with a digest to see whether anything changed.
+struct Rows {
+    parts: Vec<(CatalogPart, Vec<SimpleQueryMessage>)>,
+    digest: u64,
+}
+
+/// Why a catalog could not be read.
+#[derive(Debug)]
+enum LoadError {
+    /// The primary did not answer or refused.
+    Link(LinkError),
+    /// A row does not have the expected shape.
+    Row(CatalogError),
+    /// Reading took longer than [`WHOLE`].
+    TooSlow,
+}
+
+impl Shared {
+    /// What tasks share, given where things come from and go to.
+    pub(crate) fn new(
+        cluster: Arc<str>,
+        door: Door,
+        topology: watch::Receiver<Arc<Topology>>,
+        catalogs: watch::Sender<Arc<Catalogs>>,
+        overrides: Vec<(String, FunctionEffect)>,
+    ) -> Self {
+        let (versions, slots) = (AtomicU64::new(0), Semaphore::new(AT_ONCE));
+        Self { cluster, door, topology, catalogs, overrides, versions, slots }
+    }
+}
+
+impl Loader {
+    /// A loader of nothing yet; `wishes` are the signals that name a database.
+    pub(crate) fn new(shared: Shared, wishes: mpsc::UnboundedReceiver<Signal>) -> Self {
+        Self { shared: Arc::new(shared), wishes }
+    }
+
+    /// Loads what is wished for until nobody can wish any more. Dropping it ends all loads.
+    pub(crate) async fn run(mut self) {
+        let mut databases: HashMap<Box<str>, watch::Sender<u64>> = HashMap::new();
+        let mut tasks = JoinSet::new();
+        loop {
+            tokio::select! {
+                wish = self.wishes.recv() => match wish {
+                    Some(Signal::Database(name)) => drop(self.known(name, &mut databases, &mut tasks)),
+                    Some(Signal::SchemaChanged(name)) => self
+                        .known(name, &mut databases, &mut tasks)
+                        .send_modify(|changes| *changes = changes.wrapping_add(1)),
+                    Some(Signal::Lost(_) | Signal::Promoted(_)) => {}
+                    None => return,
+                },
+                Some(_ended) = tasks.join_next() => {
+                    databases.retain(|_, changes| !changes.is_closed());
+                }
+            }
+        }
+    }
+
+    /// The change counter of a database's task, which is started if there is none.
+    fn known(
+        &self,
+        name: Box<str>,
+        databases: &mut HashMap<Box<str>, watch::Sender<u64>>,
+        tasks: &mut JoinSet<()>,
+    ) -> watch::Sender<u64> {
+        match databases.entry(name) {
+            hash_map::Entry::Occupied(known) if !known.get().is_closed() => known.get().clone(),
+            entry @ (hash_map::Entry::Occupied(_) | hash_map::Entry::Vacant(_)) => {
+                let (changes, seen) = watch::channel(0);
+                let name = entry.key().clone();
+                tasks.spawn(keep(Arc::clone(&self.shared), name, seen));
+                entry.insert_entry(changes).get().clone()
+            }
+        }
+    }
+}
+
+/// Keeps one database's catalog until the database is gone.
+async fn keep(shared: Arc<Shared>, database: Box<str>, mut changed: watch::Receiver<u64>) {
+    let mut topology = shared.topology.clone();
+    let mut retry = Backoff::new(RETRY.0, RETRY.1);
+    let (mut digest, mut complaint) = (None, Complaint::default());
+    while let Some(primary) = primary(&mut topology).await {
+        // Before the first byte is sent: a change that comes while rows are read is loaded anew.
+        changed.mark_unchanged();
+        let pause = match shared.refresh(&primary, &database, &mut digest).await {
+            Ok(()) => {
+                complaint.settle();
+                retry.reset();
+                believed(&database)
+            }
+            Err(LoadError::Link(error)) if error.is_no_such_database() => {
+                info!(
+                    cluster = &*shared.cluster,
+                    database = &*database,
+                    "the database is gone; its catalog is forgotten"
+                );
+                shared.forget(&database);
+                return;
+            }
+            Err(error) => {
+                shared.complain(&database, &error, &mut complaint);
+                retry.pause()
+            }
+        };
+        tokio::select! {
+            change = changed.changed() => match change {
+                Ok(()) => sleep(DEBOUNCE).await,
+                Err(_) => return,
+            },
+            () = sleep(pause) => {}
+            () = moved(&mut topology, &primary) => {}
+        }
+    }
+}
+
+/// Waits for a primary; `None` when the owner of the topology is gone.
+async fn primary(topology: &mut watch::Receiver<Arc<Topology>>) -> Option<Address> {
+    let seen = topology.wait_for(|topology| topology.primary().is_some()).await.ok()?;
+    seen.primary().map(|node| Address { host: node.host.clone(), port: node.port })
+}
+
+/// Waits until another node is primary: its catalog may lack what the old one had.
+async fn moved(topology: &mut watch::Receiver<Arc<Topology>>, old: &Address) {
+    let other = |topology: &Arc<Topology>| {
+        topology.primary().is_some_and(|node| node.host != old.host || node.port != old.port)
+    };
+    // Without an owner of the topology the task ends at its next turn.
+    drop(topology.wait_for(other).await);
+}
+
+/// [`BELIEVED`] and up to [`SPREAD`] more, so that a hundred databases don't ask at once.
+fn believed(database: &str) -> Duration {
+    let spread = u64::try_from(SPREAD.as_millis()).unwrap_or(u64::MAX);
+    let draw = RandomState::new().hash_one(database).checked_rem(spread).unwrap_or(0);
+    BELIEVED.saturating_add(Duration::from_millis(draw))
+}
+
+impl Shared {
+    /// Reads the catalog and publishes it if it differs from the one with `digest`.
+    async fn refresh(
+        &self,
+        primary: &Address,
+        database: &str,
+        digest: &mut Option<u64>,
+    ) -> Result<(), LoadError> {
+        let Ok(_slot) = self.slots.acquire().await else { return Ok(()) };
+        let rows = timeout(WHOLE, self.read(primary, database))
+            .await
+            .map_err(|_| LoadError::TooSlow)??;
+        if *digest == Some(rows.digest) {
+            // The old `Arc` and its version stay, so whatever was cached with them stays valid.
+            return Ok(());
+        }
+        let version = self.versions.fetch_add(1, Ordering::Relaxed).saturating_add(1);
+        let catalog = Arc::new(rows.build(&self.overrides, version)?);
+        self.catalogs.send_modify(|all| {
+            Arc::make_mut(all).insert(database.into(), catalog);
+        });
+        *digest = Some(rows.digest);
+        debug!(cluster = &*self.cluster, database, version, "catalog loaded");
+        Ok(())
+    }
+
+    /// Reads all parts in one snapshot.
+    ///
+    /// The connection is not kept: an idle one would make `DROP DATABASE` fail.
+    async fn read(&self, primary: &Address, database: &str) -> Result<Rows, LinkError> {
+        let link = self.door.open(primary, database).await?;
+        drop(link.text("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?);
+        let mut parts = Vec::new();
+        for part in CatalogPart::ALL {
+            parts.push((*part, link.text(part.sql()).await?));
+        }
+        // Nothing to commit: closing the connection ends the transaction.
+        Ok(Rows { digest: digest(&parts), parts })
+    }
+
+    fn forget(&self, database: &str) {
+        self.catalogs.send_if_modified(|all| {
+            all.contains_key(database) && Arc::make_mut(all).remove(database).is_some()
+        });
+    }
+
+    /// Warns once of each new trouble; the old catalog stays in use.
+    fn complain(&self, database: &str, error: &LoadError, complaint: &mut Complaint) {
+        let reason = error.to_string();
+        if complaint.is_new(&reason) {
+            warn!(
+                cluster = &*self.cluster,
+                database,
+                %reason,
+                "catalog not read; functions and views that are not known yet go to the primary"
+            );
+        }
+    }
+}
+
+impl Rows {
+    fn build(
+        &self,
+        overrides: &[(String, FunctionEffect)],
+        version: u64,
+    ) -> Result<Catalog, CatalogError> {
+        let mut builder = CatalogBuilder::new();
+        let mut columns = Vec::new();
+        for (part, messages) in &self.parts {
+            for row in messages.iter().filter_map(row) {
+                columns.clear();
+                columns.extend((0..row.len()).map(|column| row.get(column)));
+                builder.row(*part, &columns)?;
+            }
+        }
+        for (function, effect) in overrides {
+            builder.override_function(function, *effect);
+        }
+        Ok(builder.finish(version))
+    }
+}
+
+fn row(message: &SimpleQueryMessage) -> Option<&tokio_postgres::SimpleQueryRow> {
+    if let SimpleQueryMessage::Row(row) = message { Some(row) } else { None }
+}
+
+/// Order counts: two orders of the same rows only cost one publication too many.
+fn digest(parts: &[(CatalogPart, Vec<SimpleQueryMessage>)]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    for (part, messages) in parts {
+        part.hash(&mut hasher);
+        for row in messages.iter().filter_map(row) {
+            row.len().hash(&mut hasher);
+            for column in 0..row.len() {
+                row.get(column).hash(&mut hasher);
+            }
+        }
+    }
+    hasher.finish()
+}
+
+impl fmt::Display for LoadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Link(error) => error.fmt(f),
+            Self::Row(error) => error.fmt(f),
+            Self::TooSlow => write!(f, "not read within {WHOLE:?}"),
+        }
+    }
+}
+
+impl From<LinkError> for LoadError {
+    fn from(error: LinkError) -> Self {
+        Self::Link(error)
+    }
+}
+
+impl From<CatalogError> for LoadError {
+    fn from(error: CatalogError) -> Self {
+        Self::Row(error)
+    }
+}

@@ -1,0 +1,100 @@
+//! Catalogs are as new as the primary's schema.
+
+use std::sync::Arc;
+
+use policy::Signal;
+use sql::Catalog;
+use testkit::Cluster;
+use tokio::time::timeout;
+
+use crate::rig::{PATIENCE, Plan, Rig};
+
+const DB: &str = "app";
+
+/// Waits for a catalog of `database` newer than `version`.
+async fn newer(rig: &mut Rig, database: &str, version: Option<u64>) -> Arc<Catalog> {
+    let is_newer = |catalog: &Arc<Catalog>| Some(catalog.version()) > version;
+    let seen = rig.catalogs.wait_for(|all| all.get(database).is_some_and(is_newer));
+    let seen = timeout(PATIENCE, seen).await.map(|all| all.map(|all| Arc::clone(&all[database])));
+    match seen {
+        Ok(Ok(catalog)) => catalog,
+        _ => panic!("no catalog of {database} newer than {version:?}; log:\n{}", rig.log()),
+    }
+}
+
+fn define(cluster: &Cluster, name: &str) {
+    let sql = format!("CREATE FUNCTION {name}() RETURNS int LANGUAGE sql STABLE AS 'SELECT 1'");
+    cluster.primary().psql_in(DB, &sql).unwrap();
+}
+
+#[tokio::test]
+async fn a_catalog_is_loaded_when_a_client_logs_in_and_again_after_each_schema_change() {
+    let cluster = Cluster::builder().start().unwrap();
+    let mut rig = Plan::of(&cluster).start();
+    rig.signals.send(Signal::Database(DB.into())).unwrap();
+    let mut version = newer(&mut rig, DB, None).await.version();
+    for step in 0..3 {
+        define(&cluster, &format!("f{step}"));
+        rig.signals.send(Signal::SchemaChanged(DB.into())).unwrap();
+        version = newer(&mut rig, DB, Some(version)).await.version();
+    }
+    assert_eq!(rig.catalogs.borrow().len(), 1);
+}
+
+#[tokio::test]
+async fn a_catalog_that_did_not_change_keeps_its_version() {
+    let cluster = Cluster::builder().start().unwrap();
+    let mut rig = Plan::of(&cluster).start();
+    rig.signals.send(Signal::Database(DB.into())).unwrap();
+    let first = newer(&mut rig, DB, None).await;
+    for database in [DB, "postgres"] {
+        rig.signals.send(Signal::SchemaChanged(database.into())).unwrap();
+    }
+    // The other database's load is queued behind the first one's: both were carried out by then.
+    newer(&mut rig, "postgres", None).await;
+    define(&cluster, "one_more");
+    rig.signals.send(Signal::SchemaChanged(DB.into())).unwrap();
+    let second = newer(&mut rig, DB, Some(first.version())).await;
+    assert_eq!(second.version(), 3, "published: app, postgres, app");
+}
+
+#[tokio::test]
+async fn a_database_that_does_not_exist_is_forgotten() {
+    let cluster = Cluster::builder().start().unwrap();
+    let mut rig = Plan::of(&cluster).start();
+    cluster.primary().psql("CREATE DATABASE brief").unwrap();
+    rig.signals.send(Signal::Database("brief".into())).unwrap();
+    let first = newer(&mut rig, "brief", None).await;
+    cluster.primary().psql("DROP DATABASE brief").unwrap();
+    rig.signals.send(Signal::SchemaChanged("brief".into())).unwrap();
+    let gone = rig.catalogs.wait_for(|all| all.is_empty());
+    drop(timeout(PATIENCE, gone).await.unwrap().unwrap());
+
+    cluster.primary().psql("CREATE DATABASE brief").unwrap();
+    // Made anew, it must not be mistaken for the old one.
+    let again = loop {
+        rig.signals.send(Signal::Database("brief".into())).unwrap();
+        let seen = rig.catalogs.wait_for(|all| !all.is_empty());
+        if let Ok(Ok(all)) = timeout(PATIENCE, seen).await {
+            break Arc::clone(&all["brief"]);
+        }
+    };
+    assert!(again.version() > first.version());
+}
+
+#[tokio::test]
+async fn a_missing_privilege_is_named_and_the_catalog_comes_once_it_is_granted() {
+    let cluster = Cluster::builder().start().unwrap();
+    cluster.primary().psql("REVOKE CONNECT ON DATABASE app FROM public").unwrap();
+    let mut rig = Plan::of(&cluster).start();
+    rig.signals.send(Signal::Database(DB.into())).unwrap();
+    rig.signals.send(Signal::Database("postgres".into())).unwrap();
+    newer(&mut rig, "postgres", None).await;
+    cluster.primary().psql("GRANT CONNECT ON DATABASE app TO weir_monitor").unwrap();
+    newer(&mut rig, DB, None).await;
+    let log = rig.log();
+    assert!(
+        log.contains("permission denied for database \"app\"") && log.contains("CONNECT"),
+        "{log}"
+    );
+}

@@ -82,3 +82,86 @@ impl Answers {
         self.recent.back()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{ms, start};
+
+    fn answer(through: u64, epoch: u64, insert: u64) -> Answer {
+        Answer {
+            through: Ticket(through),
+            sent: start() + ms(through),
+            epoch: Epoch(epoch),
+            timeline: Timeline(1),
+            insert: Lsn(insert),
+            flush: Lsn(insert - 1),
+        }
+    }
+
+    fn fence_of(answers: &Answers, ticket: u64) -> Option<u64> {
+        answers.covering(Ticket(ticket)).map(|answer| answer.fence().lsn.0)
+    }
+
+    #[test]
+    fn a_ticket_finds_the_oldest_answer_that_covers_it() {
+        let mut answers = Answers::default();
+        answers.push(answer(3, 1, 100));
+        answers.push(answer(5, 1, 200));
+        assert_eq!(fence_of(&answers, 1), Some(100));
+        assert_eq!(fence_of(&answers, 3), Some(100));
+        assert_eq!(fence_of(&answers, 4), Some(200));
+        assert_eq!(fence_of(&answers, 5), Some(200));
+    }
+
+    #[test]
+    fn a_ticket_taken_after_the_newest_query_is_pending() {
+        let mut answers = Answers::default();
+        assert_eq!(fence_of(&answers, 0), None);
+        answers.push(answer(5, 1, 200));
+        assert_eq!(fence_of(&answers, 6), None);
+    }
+
+    #[test]
+    fn a_fence_is_the_insert_position_since_a_commit_may_not_be_flushed() {
+        let answer = answer(1, 1, 200);
+        assert_eq!(answer.fence(), Fence { timeline: Timeline(1), lsn: Lsn(200) });
+    }
+
+    #[test]
+    fn another_epoch_forgets_what_the_last_primary_said() {
+        let mut answers = Answers::default();
+        answers.push(answer(3, 1, 100));
+        answers.push(answer(5, 2, 50));
+        assert_eq!(fence_of(&answers, 3), Some(50));
+    }
+
+    #[test]
+    fn a_late_answer_of_an_older_epoch_is_left_out() {
+        let mut answers = Answers::default();
+        answers.push(answer(5, 2, 50));
+        answers.push(answer(6, 1, 900));
+        assert_eq!(fence_of(&answers, 5), Some(50));
+        assert_eq!(fence_of(&answers, 6), None);
+    }
+
+    #[test]
+    fn a_late_answer_for_fewer_tickets_is_left_out() {
+        let mut answers = Answers::default();
+        answers.push(answer(5, 1, 200));
+        answers.push(answer(4, 1, 100));
+        assert_eq!(answers.newest().map(|newest| newest.through), Some(Ticket(5)));
+        assert_eq!(fence_of(&answers, 4), Some(200));
+    }
+
+    #[test]
+    fn the_oldest_answers_go_and_their_tickets_take_a_looser_fence() {
+        let mut answers = Answers::default();
+        let kept = u64::try_from(Answers::KEPT).unwrap();
+        for i in 1..=kept + 1 {
+            answers.push(answer(i, 1, 100 + i));
+        }
+        assert_eq!(fence_of(&answers, 1), Some(102));
+        assert_eq!(fence_of(&answers, kept + 1), Some(101 + kept));
+    }
+}

@@ -40,10 +40,10 @@ impl Ring {
     /// The most samples that are kept; with the thinning below they span more than a year.
     pub const CAPACITY: usize = 512;
 
-    /// Neighbours that are this part of their age apart, or closer, are thinned.
-    const COARSENESS: u32 = 16;
+    /// Thinning leaves gaps of at most this part of their age.
+    const COARSENESS: u32 = 8;
 
-    /// No two samples are kept closer than this when the ring is thinned.
+    /// Gaps up to this are left even between the newest samples.
     const FINEST: Duration = Duration::from_millis(1);
 
     /// Adds a sample of the primary.
@@ -79,26 +79,165 @@ impl Ring {
         self.samples.back().copied()
     }
 
-    /// Keeps the newest, the oldest, and between them such whose distance grows with their age.
+    /// Drops each sample without which the gap between its neighbours is still narrow for its age.
     ///
-    /// From 16 ms on, each factor of e in age takes 16 places: a year takes fewer than 400.
+    /// Ages grow, so a gap that was left stays narrow enough, and no repetition widens it beyond
+    /// that. Two neighbouring gaps together are wider, so from 8 ms on, each factor of e in age
+    /// takes at most 16 places: a year takes fewer than 400. The oldest sample stays.
     fn thin(&mut self, now: Instant) {
+        let mut thinned: VecDeque<Sample> = VecDeque::with_capacity(Self::CAPACITY);
         let mut newer: Option<Instant> = None;
-        let mut kept: VecDeque<Sample> = VecDeque::with_capacity(Self::CAPACITY);
-        let oldest = self.samples.front().copied();
-        for sample in self.samples.iter().rev().copied() {
-            let apart =
-                (now.saturating_duration_since(sample.sent) / Self::COARSENESS).max(Self::FINEST);
-            let far_enough =
-                newer.is_none_or(|newer| newer.saturating_duration_since(sample.sent) >= apart);
-            if far_enough || Some(sample) == oldest {
+        let mut samples = self.samples.iter().rev().copied().peekable();
+        while let Some(sample) = samples.next() {
+            let needless = newer.zip(samples.peek()).is_some_and(|(newer, older)| {
+                let age = now.saturating_duration_since(newer);
+                let narrow =
+                    age.checked_div(Self::COARSENESS).unwrap_or_default().max(Self::FINEST);
+                newer.saturating_duration_since(older.sent) <= narrow
+            });
+            if !needless {
                 newer = Some(sample.sent);
-                kept.push_front(sample);
+                thinned.push_front(sample);
             }
         }
-        if kept.len() >= Self::CAPACITY {
-            kept.pop_front();
+        if thinned.len() >= Self::CAPACITY {
+            thinned.pop_front();
         }
-        self.samples = kept;
+        self.samples = thinned;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::testing::{ms, start};
+
+    fn ring(samples: &[(u64, u64)]) -> (Instant, Ring) {
+        let (start, mut ring) = (start(), Ring::default());
+        for (at, flush) in samples {
+            ring.push(start + ms(*at), Lsn(*flush));
+        }
+        (start, ring)
+    }
+
+    #[test]
+    fn a_replica_is_as_fresh_as_the_newest_sample_that_it_reached() {
+        let (start, ring) = ring(&[(0, 100), (10, 200), (20, 300)]);
+        assert_eq!(ring.freshest_reached(Lsn(99)), None);
+        assert_eq!(ring.freshest_reached(Lsn(100)), Some(start));
+        assert_eq!(ring.freshest_reached(Lsn(299)), Some(start + ms(10)));
+        assert_eq!(ring.freshest_reached(Lsn(300)), Some(start + ms(20)));
+        assert_eq!(ring.freshest_reached(Lsn(u64::MAX)), Some(start + ms(20)));
+    }
+
+    #[test]
+    fn nothing_is_claimed_without_samples() {
+        assert_eq!(Ring::default().freshest_reached(Lsn(u64::MAX)), None);
+        assert_eq!(Ring::default().newest(), None);
+    }
+
+    #[test]
+    fn an_idle_primary_fills_one_place_and_keeps_its_replicas_fresh() {
+        let (start, mut ring) = ring(&[(0, 100)]);
+        for second in 1..=10_000_u64 {
+            ring.push(start + ms(second * 1000), Lsn(200));
+        }
+        assert_eq!(ring.samples.len(), 2);
+        assert_eq!(ring.freshest_reached(Lsn(200)), Some(start + ms(10_000_000)));
+        assert_eq!(ring.freshest_reached(Lsn(199)), Some(start));
+    }
+
+    #[test]
+    fn a_sample_that_overtook_another_makes_it_needless() {
+        // Sent later, answered from an earlier position: whoever is at 150 is as fresh as 10 ms.
+        let (start, ring) = ring(&[(0, 200), (10, 150)]);
+        assert_eq!(ring.freshest_reached(Lsn(150)), Some(start + ms(10)));
+        assert_eq!(ring.freshest_reached(Lsn(149)), None);
+    }
+
+    #[test]
+    fn a_sample_sent_before_the_newest_is_left_out() {
+        let (start, ring) = ring(&[(10, 200), (9, 100), (10, 300)]);
+        assert_eq!(ring.freshest_reached(Lsn(199)), None);
+        assert_eq!(ring.newest(), Some(Sample { sent: start + ms(10), flush: Lsn(200) }));
+    }
+
+    #[test]
+    fn a_day_of_ten_samples_a_second_fits_and_stays_an_eighth_precise() {
+        let (start, mut ring) = (start(), Ring::default());
+        let last = 24 * 3600 * 10_u64;
+        for i in 0..=last {
+            ring.push(start + ms(i * 100), Lsn(i));
+        }
+        assert!(ring.samples.len() <= Ring::CAPACITY);
+        let now = start + ms(last * 100);
+        for age in [0, 1, 2, 5, 10, 100, 1_000, 10_000, 100_000, 800_000, last] {
+            let truth = ms(age * 100);
+            let told = now - ring.freshest_reached(Lsn(last - age)).unwrap();
+            assert!(told >= truth, "{told:?} is fresher than {truth:?}");
+            assert!(told <= truth + truth / 8 + ms(100), "{told:?} is far older than {truth:?}");
+        }
+    }
+
+    #[test]
+    fn the_oldest_sample_survives_thinning() {
+        let (start, mut ring) = (start(), Ring::default());
+        for i in 0..10_000_u64 {
+            ring.push(start + ms(i), Lsn(i + 1));
+        }
+        assert_eq!(ring.freshest_reached(Lsn(1)), Some(start));
+    }
+
+    proptest! {
+        #[test]
+        fn the_ring_never_claims_fresher_than_a_list_of_all_samples(
+            samples in prop::collection::vec((0_u64..2_000_000, 0_u64..3_000), 1..3_000),
+            ordered in any::<bool>(),
+            replays in prop::collection::vec(0_u64..3_100, 20),
+        ) {
+            let mut samples = samples;
+            if ordered {
+                samples.sort_unstable();
+            }
+            let (start, ring) = ring(&samples);
+            for replay in replays {
+                let reached = samples.iter().filter(|(_, flush)| *flush <= replay);
+                let naive = reached.map(|(at, _)| start + ms(*at)).max();
+                prop_assert!(ring.freshest_reached(Lsn(replay)) <= naive);
+            }
+        }
+
+        #[test]
+        fn before_thinning_the_ring_says_what_a_list_of_all_samples_says(
+            steps in prop::collection::vec((1_u64..50, 0_u64..4), 1..500),
+        ) {
+            let mut at = (0, 0);
+            let samples: Vec<(u64, u64)> = steps.iter().map(|step| {
+                at = (at.0 + step.0, at.1 + step.1);
+                at
+            }).collect();
+            let (start, ring) = ring(&samples);
+            for replay in 0..=at.1 + 1 {
+                let naive = samples.iter().filter(|(_, flush)| *flush <= replay).map(|(at, _)| start + ms(*at)).max();
+                prop_assert_eq!(ring.freshest_reached(Lsn(replay)), naive);
+            }
+        }
+
+        #[test]
+        fn its_samples_rise_and_never_exceed_the_capacity(
+            steps in prop::collection::vec((0_u64..5_000, 0_u64..4), 0..2_000),
+        ) {
+            let mut at = (0, 0);
+            let (start, mut ring) = (start(), Ring::default());
+            for (millis, bytes) in steps {
+                at = (at.0 + millis, at.1 + bytes);
+                ring.push(start + ms(at.0), Lsn(at.1));
+                prop_assert!(ring.samples.len() <= Ring::CAPACITY);
+            }
+            let rises = |pair: (&Sample, &Sample)| pair.0.sent < pair.1.sent && pair.0.flush < pair.1.flush;
+            prop_assert!(ring.samples.iter().zip(ring.samples.iter().skip(1)).all(rises));
+        }
     }
 }

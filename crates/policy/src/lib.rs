@@ -27,6 +27,8 @@ pub mod replies;
 pub mod rules;
 pub mod session;
 pub mod signal;
+#[cfg(test)]
+mod testing;
 pub mod topology;
 
 pub use clock::{Answer, Answers, Ticket};

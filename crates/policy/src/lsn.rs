@@ -121,3 +121,105 @@ impl FromStr for Lsn {
         Ok(Self((u64::from(half(high)?) << 32) | u64::from(half(low)?)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const WAL: WalGeometry = WalGeometry { block: 8192, segment: 16 << 20 };
+
+    #[test]
+    fn an_insert_position_behind_a_page_header_is_the_page_start() {
+        assert_eq!(Lsn(0x0100_2018).round_insert(WAL), Lsn(0x0100_2000));
+        assert_eq!(Lsn(0x0100_2017).round_insert(WAL), Lsn(0x0100_2017));
+        assert_eq!(Lsn(0x0100_2019).round_insert(WAL), Lsn(0x0100_2019));
+        assert_eq!(Lsn(0x0100_2000).round_insert(WAL), Lsn(0x0100_2000));
+    }
+
+    #[test]
+    fn the_first_page_of_a_segment_has_the_long_header() {
+        assert_eq!(Lsn(0x0200_0028).round_insert(WAL), Lsn(0x0200_0000));
+        assert_eq!(Lsn(0x0200_0018).round_insert(WAL), Lsn(0x0200_0018));
+        assert_eq!(Lsn(0x0200_0027).round_insert(WAL), Lsn(0x0200_0027));
+        assert_eq!(Lsn(0x0200_0029).round_insert(WAL), Lsn(0x0200_0029));
+    }
+
+    #[test]
+    fn a_record_that_ends_at_offset_40_of_an_ordinary_page_is_not_rounded() {
+        assert_eq!(Lsn(0x0100_2028).round_insert(WAL), Lsn(0x0100_2028));
+        // The last page of a segment is an ordinary one.
+        assert_eq!(Lsn(0x01ff_e028).round_insert(WAL), Lsn(0x01ff_e028));
+        assert_eq!(Lsn(0x01ff_e018).round_insert(WAL), Lsn(0x01ff_e000));
+    }
+
+    #[test]
+    fn an_impossible_geometry_rounds_nothing() {
+        assert_eq!(Lsn(40).round_insert(WalGeometry { block: 0, segment: 0 }), Lsn(40));
+    }
+
+    #[test]
+    fn a_fence_is_passed_at_its_own_position_and_on_its_own_timeline_only() {
+        let fence = Fence { timeline: Timeline(2), lsn: Lsn(100) };
+        let at = |timeline: Option<u32>, replay| Position {
+            timeline: timeline.map(Timeline),
+            replay: Lsn(replay),
+        };
+        assert!(at(Some(2), 100).has_passed(fence));
+        assert!(!at(Some(2), 99).has_passed(fence));
+        assert!(!at(Some(1), 200).has_passed(fence));
+        assert!(!at(Some(3), 200).has_passed(fence));
+        assert!(!at(None, 200).has_passed(fence));
+    }
+
+    #[test]
+    fn joined_fences_keep_the_newer_timeline_then_the_higher_position() {
+        let fence = |timeline, lsn| Fence { timeline: Timeline(timeline), lsn: Lsn(lsn) };
+        assert_eq!(fence(1, 100).join(fence(1, 99)), fence(1, 100));
+        assert_eq!(fence(1, 99).join(fence(1, 100)), fence(1, 100));
+        assert_eq!(fence(1, 100).join(fence(2, 1)), fence(2, 1));
+        assert_eq!(fence(2, 1).join(fence(1, 100)), fence(2, 1));
+    }
+
+    #[test]
+    fn what_is_no_position_is_refused() {
+        for text in [
+            "",
+            "/",
+            "1/",
+            "/1",
+            "16",
+            "16/B374D848/0",
+            "+1/0",
+            "1/-1",
+            "1/ 0",
+            "G/0",
+            "123456789/0",
+            "1/123456789",
+        ] {
+            assert_eq!(text.parse::<Lsn>(), Err(ParseLsnError), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn positions_are_printed_as_postgres_prints_them() {
+        assert_eq!(Lsn(0x16_B374_D848).to_string(), "16/B374D848");
+        assert_eq!(Lsn(0).to_string(), "0/0");
+        assert_eq!(Lsn(0xff).to_string(), "0/FF");
+        assert_eq!("ffffffff/ffffffff".parse(), Ok(Lsn(u64::MAX)));
+    }
+
+    proptest! {
+        #[test]
+        fn a_printed_position_reads_back(lsn in any::<u64>()) {
+            prop_assert_eq!(Lsn(lsn).to_string().parse(), Ok(Lsn(lsn)));
+        }
+
+        #[test]
+        fn rounding_only_goes_down_to_a_page_start(lsn in any::<u64>()) {
+            let rounded = Lsn(lsn).round_insert(WAL);
+            prop_assert!(rounded == Lsn(lsn) || (rounded.0 % WAL.block == 0 && lsn - rounded.0 <= 40));
+        }
+    }
+}

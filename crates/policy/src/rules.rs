@@ -96,7 +96,7 @@ impl Preferences {
     pub const NAMES: [&'static str; 7] =
         ["route", "consistency", "scope", "max_lag", "on_stale", "stale_wait", "on_no_primary"];
 
-    /// Sets one wish from its text; names and values don't depend on case, as in PostgreSQL.
+    /// Sets one wish from its text; names and values don't depend on case, as in Postgres.
     ///
     /// # Errors
     ///
@@ -227,7 +227,7 @@ impl fmt::Display for Consistency {
     }
 }
 
-/// Units in microseconds, largest first, with PostgreSQL's names (manual, 19.1.1).
+/// Units in microseconds, largest first, with Postgres's names (manual, 19.1.1).
 const UNITS: [(&str, u64); 6] = [
     ("d", 86_400_000_000),
     ("h", 3_600_000_000),
@@ -237,12 +237,12 @@ const UNITS: [(&str, u64); 6] = [
     ("us", 1),
 ];
 
-/// The longest duration that is taken: PostgreSQL's own bound, 2^31 - 1 ms, almost 25 days.
+/// The longest duration that is taken: Postgres's own bound, 2^31 - 1 ms, almost 25 days.
 const LONGEST: Duration = Duration::from_millis(0x7fff_ffff);
 
 /// Reads `500ms`, `2s`, `1min`, `1h`, `1d`, `250us`, or a plain whole number of milliseconds.
 ///
-/// `None` for anything else, for fractions, and beyond PostgreSQL's bound of almost 25 days.
+/// `None` for anything else, for fractions, and beyond Postgres's bound of almost 25 days.
 #[must_use]
 pub fn parse_duration(text: &str) -> Option<Duration> {
     let text = text.trim();
@@ -292,3 +292,117 @@ impl fmt::Display for PreferenceError {
 }
 
 impl std::error::Error for PreferenceError {}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn set(name: &str, value: &str) -> Result<Option<String>, PreferenceError> {
+        let mut wishes = Preferences::default();
+        wishes.set(name, value)?;
+        Ok(wishes.get(name))
+    }
+
+    #[test]
+    fn every_value_is_shown_as_it_is_set() {
+        let table = [
+            ("route", vec!["auto", "primary", "replica"]),
+            ("consistency", vec!["eventual", "session"]),
+            ("scope", vec!["connection", "client", "database"]),
+            ("max_lag", vec!["off", "500ms", "2s", "1min", "250us"]),
+            ("on_stale", vec!["primary", "wait", "error"]),
+            ("stale_wait", vec!["100ms", "1s"]),
+            ("on_no_primary", vec!["serve", "error"]),
+        ];
+        assert_eq!(table.iter().map(|(name, _)| *name).collect::<Vec<_>>(), Preferences::NAMES);
+        for (name, values) in table {
+            for value in values {
+                assert_eq!(set(name, value), Ok(Some(value.to_owned())), "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn case_and_surrounding_space_do_not_matter() {
+        assert_eq!(set("ROUTE", " Primary "), Ok(Some("primary".to_owned())));
+        assert_eq!(set("Max_Lag", "OFF"), Ok(Some("off".to_owned())));
+    }
+
+    #[test]
+    fn a_bad_value_changes_nothing_and_names_the_good_ones() {
+        let mut wishes = Preferences::default();
+        let error = wishes.set("route", "replicas").unwrap_err();
+        assert_eq!(error.to_string(), "expected auto, primary or replica");
+        assert!(wishes.set("max_lag", "soon").is_err());
+        assert!(wishes.set("stale_wait", "off").is_err());
+        assert_eq!(wishes, Preferences::default());
+    }
+
+    #[test]
+    fn strong_consistency_is_refused_as_not_available_yet() {
+        let error = set("consistency", "strong").unwrap_err();
+        assert!(error.to_string().contains("not available yet"), "{error}");
+    }
+
+    #[test]
+    fn an_unknown_name_is_refused_and_every_known_one_named() {
+        let error = set("min_lag", "1s").unwrap_err();
+        assert_eq!(error, PreferenceError::UnknownName);
+        for name in Preferences::NAMES {
+            assert!(error.to_string().contains(name), "{name}");
+        }
+        assert_eq!(Preferences::default().get("min_lag"), None);
+    }
+
+    #[test]
+    fn durations_take_the_units_of_postgres() {
+        let ms = |millis| Some(Duration::from_millis(millis));
+        let table = [
+            ("0", ms(0)),
+            ("1500", ms(1500)),
+            ("500ms", ms(500)),
+            ("2 s", ms(2000)),
+            ("1min", ms(60_000)),
+            ("1h", ms(3_600_000)),
+            ("2d", ms(172_800_000)),
+            ("250us", Some(Duration::from_micros(250))),
+            ("2147483647", ms(2_147_483_647)),
+            ("2147483648", None),
+            ("99999999999999999999", None),
+            ("18446744073709551615d", None),
+            ("", None),
+            ("ms", None),
+            ("-1", None),
+            ("+1", None),
+            ("1.5s", None),
+            ("1 0", None),
+            ("1m", None),
+            ("1S", None),
+            ("١s", None),
+        ];
+        for (text, expected) in table {
+            assert_eq!(parse_duration(text), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn zero_is_a_bound_and_not_the_absence_of_one() {
+        assert_eq!(set("max_lag", "0"), Ok(Some("0ms".to_owned())));
+    }
+
+    proptest! {
+        #[test]
+        fn a_printed_duration_reads_back(micros in 0_u64..2_147_483_647_000) {
+            let duration = Duration::from_micros(micros);
+            prop_assert_eq!(parse_duration(&format_duration(duration)), Some(duration));
+        }
+
+        #[test]
+        fn no_text_panics(text in ".{0,12}") {
+            let _parsed = parse_duration(&text);
+            let _refused = Preferences::default().set("max_lag", &text);
+        }
+    }
+}

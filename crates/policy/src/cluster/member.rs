@@ -127,14 +127,16 @@ impl Member {
         if before.is_none() {
             self.replay = Replay::default();
         }
-        let restarted = before.is_some_and(|seen| seen.started != heard.started);
+        if before.is_some_and(|seen| seen.started != heard.started) {
+            self.replay = Replay::withheld(heard.sent);
+        }
         let state = match heard.state {
             Observed::Writable { timeline, .. } => {
                 self.replay = Replay::default();
                 State::Writable { timeline, claim: self.claim(timeline, before, last, system) }
             }
             Observed::Standby { timeline, replay } => {
-                self.replay.measure(timeline, replay, heard.sent, restarted);
+                self.replay.measure(timeline, replay, heard.sent);
                 let followed = match before.map(|seen| seen.state) {
                     Some(State::Standby { follows }) => follows,
                     Some(State::Writable { .. }) | None => None,
@@ -206,10 +208,8 @@ impl Member {
         let replay =
             (role == Role::Replica && self.replay.withheld_since.is_none()).then_some(self.replay);
         let position = replay.and_then(|replay| replay.position);
-        let newest = |position: Position| {
-            let (timeline, ring) =
-                samples.filter(|(timeline, _)| position.timeline == Some(*timeline))?;
-            debug_assert_eq!(Some(timeline), position.timeline);
+        let behind = |position: Position| {
+            let (_, ring) = samples.filter(|(on, _)| position.timeline == Some(*on))?;
             ring.newest().map(|newest| newest.flush.bytes_since(position.replay))
         };
         NodeView {
@@ -224,36 +224,33 @@ impl Member {
             position,
             observed: replay.and_then(|replay| replay.observed),
             fresh_at: replay.and_then(|replay| replay.fresh_at),
-            lag_bytes: position.and_then(newest),
+            lag_bytes: position.and_then(behind),
         }
     }
 }
 
 impl Replay {
+    /// Nothing that is shown counts until it is newer than `since`.
+    fn withheld(since: Instant) -> Self {
+        Self { withheld_since: Some(since), ..Self::default() }
+    }
+
     /// Notes where the replay is.
     ///
     /// The timeline sticks while the postmaster runs: a receiver that was shut down says nothing,
     /// and the replay is still where it was. Replay that went back is another copy of the data.
-    fn measure(
-        &mut self,
-        timeline: Option<Timeline>,
-        replay: Option<Lsn>,
-        sent: Instant,
-        restarted: bool,
-    ) {
-        let before = self.position.filter(|_| !restarted);
-        let went_back =
-            before.is_some_and(|before| replay.is_none_or(|replay| replay < before.replay));
-        if restarted || went_back {
-            *self = Self { withheld_since: Some(sent), ..Self::default() };
+    fn measure(&mut self, timeline: Option<Timeline>, replay: Option<Lsn>, sent: Instant) {
+        let reached = self.position.map(|position| position.replay);
+        if replay < reached {
+            *self = Self::withheld(sent);
         }
-        let stuck = before.filter(|_| !went_back);
-        let timeline = timeline.or(stuck.and_then(|before| before.timeline));
-        if stuck.is_some_and(|before| before.timeline != timeline) {
+        let before = self.position;
+        let timeline = timeline.or(before.and_then(|before| before.timeline));
+        if before.is_some_and(|before| before.timeline != timeline) {
             // Samples of another timeline prove nothing here.
             self.fresh_at = None;
         }
-        self.moved |= stuck.map(|before| before.replay) != replay;
+        self.moved |= replay != reached;
         self.position = replay.map(|replay| Position { timeline, replay });
         self.observed = Some(sent);
     }

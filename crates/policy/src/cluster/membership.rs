@@ -20,7 +20,7 @@ pub struct NodeSpec {
 }
 
 /// A change to a member; `None` leaves a part as it is.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct NodePatch {
     /// New share of reads, at least 1.
     pub weight: Option<u32>,

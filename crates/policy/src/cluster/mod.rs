@@ -159,10 +159,17 @@ impl Cluster {
     /// Finds out anew who leads.
     fn judge(&mut self, now: Instant) {
         self.now = self.now.max(now);
-        if self.crown.is_none() {
-            self.system = self.likely_system();
-        }
-        let verdict = self.system.map_or(Verdict::Vacant, |system| self.verdict(system));
+        // The one that answers first may be the one that was succeeded, or one of another cluster:
+        // before the first primary, every member is heard or was tried in vain.
+        let first = self.crown.is_none();
+        let verdict = if first && !self.members.iter().all(Member::was_tried) {
+            Verdict::Vacant
+        } else {
+            if first {
+                self.system = self.likely_system();
+            }
+            self.system.map_or(Verdict::Vacant, |system| self.verdict(system))
+        };
         match verdict {
             Verdict::Reigns(crown) => self.enthrone(crown),
             Verdict::Vacant => self.lose(),
@@ -175,24 +182,20 @@ impl Cluster {
         let claimant =
             |member: &Member| member.claimant(system, self.now, self.timing.dispute_hold);
         let claimants: Vec<Claimant> = self.members.iter().filter_map(claimant).collect();
-        match self.crown {
-            Some(last) => verdict::succession(last, &claimants),
-            // The one that answers first may be the one that was succeeded: hear all before.
-            None if !self.members.iter().all(Member::was_tried) => Verdict::Vacant,
-            None => {
-                // A standby can't follow a timeline that its primary isn't on.
-                let followed =
-                    self.members.iter().filter_map(|member| member.follows(system)).max();
-                match verdict::first_contact(&claimants) {
-                    Verdict::Reigns(crown) if Some(crown.timeline) < followed => Verdict::Vacant,
-                    verdict => verdict,
-                }
-            }
+        if let Some(last) = self.crown {
+            return verdict::succession(last, &claimants);
+        }
+        // A standby can't follow a timeline that its primary isn't on.
+        let followed = self.members.iter().filter_map(|member| member.follows(system)).max();
+        match verdict::first_contact(&claimants) {
+            Verdict::Reigns(crown) if Some(crown.timeline) < followed => Verdict::Vacant,
+            verdict @ (Verdict::Reigns(_) | Verdict::Vacant | Verdict::Disputed) => verdict,
         }
     }
 
     /// Before the first primary: the identifier that most members have; of two equally frequent
-    /// ones, that of a node that takes writes; else the one that comes first.
+    /// ones, that of a node that takes writes. Still equal, none: reads of another cluster's
+    /// nodes would be as wrong as writes.
     fn likely_system(&self) -> Option<u64> {
         let seen = || self.members.iter().filter_map(|member| member.seen);
         let votes = |system: u64| {
@@ -200,10 +203,9 @@ impl Cluster {
             let writable = of_it().any(|seen| matches!(seen.state, State::Writable { .. }));
             (of_it().count(), writable)
         };
-        // `max_by_key` takes the last of equals.
-        let mut systems: Vec<u64> = seen().map(|seen| seen.system).collect();
-        systems.reverse();
-        systems.into_iter().max_by_key(|system| votes(*system))
+        let likely = seen().map(|seen| seen.system).max_by_key(|system| votes(*system))?;
+        let equal = |other: u64| other != likely && votes(other) == votes(likely);
+        (!seen().any(|seen| equal(seen.system))).then_some(likely)
     }
 
     fn enthrone(&mut self, crown: Crown) {

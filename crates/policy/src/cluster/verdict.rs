@@ -77,22 +77,16 @@ pub(super) fn first_contact(claimants: &[Claimant]) -> Verdict {
 pub(super) fn succession(last: Crown, claimants: &[Claimant]) -> Verdict {
     let incumbent = claimants.iter().find(|claimant| claimant.is_incumbent(last));
     let present = incumbent.filter(|incumbent| incumbent.is_here());
-    let rivals = claimants.iter().filter(|rival| {
+    let mut rivals = claimants.iter().filter(|rival| {
         rival.is_here() && rival.crown.timeline >= last.timeline && !rival.is_incumbent(last)
     });
-    let mut heirs = rivals.clone().filter(|rival| rival.succeeds(last, present.is_some()));
-    match (heirs.next(), rivals.count()) {
-        (None, 0) => present.map_or(Verdict::Vacant, |incumbent| Verdict::Reigns(incumbent.crown)),
-        (Some(heir), 1) => Verdict::Reigns(heir.crown),
+    match (rivals.next(), rivals.next()) {
+        (None, _) => present.map_or(Verdict::Vacant, |incumbent| Verdict::Reigns(incumbent.crown)),
+        (Some(heir), None) if heir.succeeds(last, present) => Verdict::Reigns(heir.crown),
         // A stranger follows only a primary that is surely gone: a short outage of the real one
         // must not hand the writes to a clone.
-        (None, 1) if incumbent.is_none() => {
-            let mut left = claimants
-                .iter()
-                .filter(|left| left.is_here() && left.crown.timeline >= last.timeline);
-            left.next().map_or(Verdict::Vacant, |stranger| Verdict::Reigns(stranger.crown))
-        }
-        _ => Verdict::Disputed,
+        (Some(stranger), None) if incumbent.is_none() => Verdict::Reigns(stranger.crown),
+        (Some(_), _) => Verdict::Disputed,
     }
 }
 
@@ -109,11 +103,11 @@ impl Claimant {
     /// Whether it provably continues the last primary's history.
     ///
     /// While that one still takes writes, having followed an older timeline is not enough.
-    fn succeeds(&self, last: Crown, last_is_here: bool) -> bool {
+    fn succeeds(&self, last: Crown, incumbent: Option<&Self>) -> bool {
         let follows = match self.claim {
             Claim::Stranger => false,
             Claim::Heir { from: None } => true,
-            Claim::Heir { from: Some(from) } => from >= last.timeline || !last_is_here,
+            Claim::Heir { from: Some(from) } => from >= last.timeline || incumbent.is_none(),
         };
         follows && self.crown.timeline > last.timeline
     }

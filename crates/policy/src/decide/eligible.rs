@@ -56,10 +56,9 @@ impl<'a> Judge<'a> {
             }
         }
         match (self.max_lag, node.lag(self.ask.now)) {
-            (None, _) => Eligibility::Eligible,
             (Some(_), Lag::Unknown) => Eligibility::LagUnknown,
             (Some(bound), Lag::AtMost(lag)) if lag > bound => Eligibility::TooFarBehind,
-            (Some(_), Lag::AtMost(_)) => Eligibility::Eligible,
+            (None, _) | (Some(_), Lag::AtMost(_)) => Eligibility::Eligible,
         }
     }
 

@@ -37,10 +37,10 @@ pub fn decide(ask: &Ask<'_>, topology: &Topology, load: &impl Load, draw: u64) -
         (Route::Replica, Class::Read | Class::PrimaryRead) => {
             let replicas = Replicas::new(ask, topology);
             let served = replicas.serve(named_by(ask.route_from), load, draw);
-            served.unwrap_or_else(|| match replicas.closest {
-                Closeness::Absent => refuse(Refusal::NoReplica, Reason::NoReplica),
-                _ => replicas.none_is_fresh(),
-            })
+            if served.is_none() && replicas.closest == Closeness::Absent {
+                return refuse(Refusal::NoReplica, Reason::NoReplica);
+            }
+            served.unwrap_or_else(|| replicas.none_is_fresh())
         }
     }
 }

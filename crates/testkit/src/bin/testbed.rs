@@ -1,0 +1,2 @@
+//! A cluster for people: `testbed up`, `testbed status`, `testbed down`.
+fn main() {}

@@ -1,0 +1,153 @@
+//! What the nodes of one cluster share, and the files that tell a server so.
+
+use std::fmt::Write;
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+
+use crate::binaries::Binaries;
+use crate::user::ServerUser;
+
+/// How clients log in over TCP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Auth {
+    Scram,
+    Trust,
+}
+
+/// Whether data may be lost when the machine (not the server) dies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Durability {
+    Fast,
+    Durable,
+}
+
+/// What all nodes of a cluster have in common.
+#[derive(Debug)]
+pub(crate) struct Site {
+    pub(crate) binaries: Binaries,
+    pub(crate) user: ServerUser,
+    pub(crate) folder: PathBuf,
+    pub(crate) auth: Auth,
+    pub(crate) durability: Durability,
+    pub(crate) settings: Vec<(String, String)>,
+    pub(crate) hba: Vec<String>,
+    pub(crate) superuser_password: String,
+    pub(crate) synchronous: Option<usize>,
+    /// The folder with `ca.pem`, `server.pem` and `server.key`.
+    pub(crate) tls: Option<PathBuf>,
+    pub(crate) members: Mutex<Members>,
+}
+
+/// What changes while a cluster runs.
+#[derive(Debug, Default)]
+pub(crate) struct Members {
+    pub(crate) names: Vec<String>,
+    pub(crate) primary: String,
+}
+
+/// One server's own part of its configuration.
+#[derive(Debug)]
+pub(crate) struct Place<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) port: u16,
+    pub(crate) sockets: &'a str,
+    /// The port of the server that it streams from.
+    pub(crate) upstream: Option<u16>,
+}
+
+/// Room for the tests' pools; retries that wait for a test, not for 5 s.
+const COMMON: &str = "\
+listen_addresses = '127.0.0.1'
+max_connections = 200
+shared_buffers = 32MB
+wal_level = replica
+wal_log_hints = on
+max_wal_senders = 20
+max_replication_slots = 20
+max_slot_wal_keep_size = 4GB
+hot_standby = on
+wal_retrieve_retry_interval = 100ms
+log_line_prefix = '%m [%p] %u@%d '
+timezone = 'UTC'
+log_timezone = 'UTC'
+";
+
+/// A machine that dies takes the test with it; and `kill -9` needs no fsync.
+/// Shared memory in files below the data folder leaves nothing in `/dev/shm`.
+const FAST: &str = "\
+fsync = off
+dynamic_shared_memory_type = mmap
+";
+
+impl Site {
+    /// Reads or changes the membership; a panicked test must not stop the rest.
+    pub(crate) fn with_members<T>(&self, f: impl FnOnce(&mut Members) -> T) -> T {
+        f(&mut self.members.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The node's `postgresql.conf`; `postgresql.auto.conf` is left to `ALTER SYSTEM`.
+    pub(crate) fn postgresql_conf(&self, place: &Place<'_>) -> String {
+        let mut text = String::from(COMMON);
+        if self.durability == Durability::Fast {
+            text.push_str(FAST);
+        }
+        let mut set = |name: &str, value: &str| {
+            let value = value.replace('\'', "''");
+            // Writing to a String cannot fail.
+            let _ = writeln!(text, "{name} = '{value}'");
+        };
+        set("cluster_name", place.name);
+        set("port", &place.port.to_string());
+        set("unix_socket_directories", place.sockets);
+        if let Some(upstream) = place.upstream {
+            let name = place.name;
+            let source = format!(
+                "host=127.0.0.1 port={upstream} user=replicator application_name={name} \
+                 connect_timeout=10"
+            );
+            set("primary_conninfo", &source);
+            set("primary_slot_name", name);
+        }
+        if let Some(needed) = self.synchronous {
+            set("synchronous_commit", "on");
+            set("synchronous_standby_names", &self.synchronous_standbys(place.name, needed));
+        }
+        if let Some(folder) = &self.tls {
+            set("ssl", "on");
+            set("ssl_cert_file", &folder.join("server.pem").to_string_lossy());
+            set("ssl_key_file", &folder.join("server.key").to_string_lossy());
+        }
+        for (name, value) in &self.settings {
+            set(name, value);
+        }
+        text
+    }
+
+    fn synchronous_standbys(&self, own: &str, needed: usize) -> String {
+        let others = self.with_members(|members| {
+            let others = members.names.iter().filter(|name| *name != own).cloned();
+            others.collect::<Vec<_>>().join(", ")
+        });
+        if others.is_empty() { String::new() } else { format!("ANY {needed} ({others})") }
+    }
+
+    /// The node's `pg_hba.conf`: the first line that matches decides.
+    pub(crate) fn pg_hba_conf(&self) -> String {
+        let mut lines: Vec<&str> = self.hba.iter().map(String::as_str).collect();
+        lines.extend(["local all all trust", "host replication replicator 127.0.0.1/32 trust"]);
+        match self.auth {
+            Auth::Trust => lines.extend([
+                "host all all 127.0.0.1/32 trust",
+                "host replication all 127.0.0.1/32 trust",
+            ]),
+            Auth::Scram => lines.extend([
+                "host all plainuser 127.0.0.1/32 password",
+                "host all md5user 127.0.0.1/32 md5",
+                "host all all 127.0.0.1/32 scram-sha-256",
+                "host replication all 127.0.0.1/32 scram-sha-256",
+            ]),
+        }
+        lines.push("");
+        lines.join("\n")
+    }
+}

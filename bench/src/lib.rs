@@ -1,1 +1,0 @@
-//! Benchmarks next to the peers a user would pick instead.

@@ -1,0 +1,51 @@
+//! Where and with what a table was made.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+/// Facts in the order in which they are shown.
+pub(crate) type Facts = Vec<(&'static str, String)>;
+
+/// What is true of the machine and the checkout, whatever is measured.
+pub(crate) fn facts() -> Facts {
+    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    vec![
+        ("date", date()),
+        ("commit", commit()),
+        ("cpu", cpu()),
+        ("kernel", kernel.trim().to_owned()),
+    ]
+}
+
+/// Today, UTC, as `2026-01-31`.
+pub(crate) fn date() -> String {
+    first_line("date", &["-u", "+%F"]).unwrap_or_else(|| "undated".to_owned())
+}
+
+/// The commit, with `-dirty` when tracked files differ from it.
+pub(crate) fn commit() -> String {
+    let commit = first_line("git", &["describe", "--always", "--dirty", "--exclude", "*"]);
+    commit.unwrap_or_else(|| "unknown".to_owned())
+}
+
+/// The first line that `program --version` prints, if it is there at all.
+pub(crate) fn version(program: &Path) -> Option<String> {
+    first_line(program.to_str()?, &["--version"])
+}
+
+/// The model and how many there are, whatever this process is bound to.
+fn cpu() -> String {
+    let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let count = info.lines().filter(|line| line.starts_with("processor")).count();
+    let model = info.lines().find_map(|line| line.strip_prefix("model name"));
+    let model = model.unwrap_or(std::env::consts::ARCH).trim_start_matches(['\t', ' ', ':']);
+    format!("{count} × {model}")
+}
+
+fn first_line(program: &str, args: &[&str]) -> Option<String> {
+    let output = Command::new(program).args(args).output().ok()?;
+    let text = String::from_utf8(output.stdout).ok()?;
+    let line = text.lines().next()?.trim();
+    (output.status.success() && !line.is_empty()).then(|| line.to_owned())
+}

@@ -1,0 +1,156 @@
+//! A proxy as a child process that never outlives the benchmark.
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use crate::cpu::{Meter, Placement, Used};
+
+/// How often something awaited is looked at, and how often at most (10 s).
+const STEP: Duration = Duration::from_millis(20);
+const STEPS: usize = 500;
+
+/// A running proxy; killed when dropped.
+#[derive(Debug)]
+pub(crate) struct Service {
+    child: Child,
+    log: PathBuf,
+}
+
+/// How a proxy is started.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Host<'a> {
+    /// For configuration and logs.
+    pub(crate) folder: &'a Path,
+    pub(crate) placement: Placement,
+}
+
+impl Host<'_> {
+    /// Starts `words` (program and arguments) under a name for its log file.
+    ///
+    /// `user` is whom root becomes first: PgBouncer refuses to run as root.
+    ///
+    /// # Errors
+    ///
+    /// The program, or util-linux's `setpriv`, could not be started.
+    pub(crate) fn start(
+        self,
+        name: &str,
+        user: Option<&str>,
+        words: &[&str],
+    ) -> io::Result<Service> {
+        let log = self.folder.join(format!("{name}.log"));
+        // Killed with us, however we end: nothing may stay behind.
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "KILL"]);
+        if let Some(user) = user {
+            command.args(["--reuid", user, "--regid", &group_of(user)?, "--init-groups"]);
+        }
+        command.args(self.placement.prefix()).args(words);
+        let stderr = File::create(&log)?;
+        let stdout = stderr.try_clone()?;
+        let child = command.stdin(Stdio::null()).stdout(stdout).stderr(stderr).spawn()?;
+        Ok(Service { child, log })
+    }
+}
+
+impl Service {
+    /// The CPU time it used so far.
+    ///
+    /// # Errors
+    ///
+    /// It ended; the error tells its last words.
+    pub(crate) fn used(&mut self, meter: Meter) -> Result<Used, String> {
+        self.check()?;
+        meter.read(self.child.id()).map_err(|error| error.to_string())
+    }
+
+    /// Asks until there is an answer, for ten seconds at most.
+    ///
+    /// # Errors
+    ///
+    /// It ended, or the last refusal; both with its last words.
+    pub(crate) fn wait<T>(
+        &mut self,
+        mut probe: impl FnMut() -> Result<T, String>,
+    ) -> Result<T, String> {
+        let mut refusal = String::new();
+        for _ in 0..STEPS {
+            self.check()?;
+            match probe() {
+                Ok(answer) => return Ok(answer),
+                Err(error) => refusal = error,
+            }
+            thread::sleep(STEP);
+        }
+        Err(format!("{refusal}; {}", self.last_words()))
+    }
+
+    /// What it wrote so far.
+    pub(crate) fn said(&self) -> String {
+        let mut text = String::new();
+        let read = File::open(&self.log).and_then(|mut log| log.read_to_string(&mut text));
+        read.map(|_| text).unwrap_or_default()
+    }
+
+    fn check(&mut self) -> Result<(), String> {
+        match self.child.try_wait() {
+            Ok(None) => Ok(()),
+            Ok(Some(status)) => Err(format!("it ended ({status}); {}", self.last_words())),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    fn last_words(&self) -> String {
+        let said = self.said();
+        let mut lines: Vec<_> = said.lines().rev().take(3).collect();
+        lines.reverse();
+        format!("its log ends: {}", lines.join(" / "))
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        // Fails only when it is gone already, which is what is wanted.
+        let _gone = self.child.kill();
+        let _reaped = self.child.wait();
+    }
+}
+
+/// A folder that is removed with this value.
+#[derive(Debug)]
+pub(crate) struct Scratch(PathBuf);
+
+impl Scratch {
+    /// Makes a folder that other users may enter: PgBouncer runs as one.
+    ///
+    /// # Errors
+    ///
+    /// The folder can't be made.
+    pub(crate) fn new() -> io::Result<Self> {
+        use std::os::unix::fs::PermissionsExt;
+        let path = std::env::temp_dir().join(format!("weir-bench-{}", std::process::id()));
+        fs::create_dir(&path)?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755))?;
+        Ok(Self(path))
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // Left behind in the temp folder at worst.
+        let _removed = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn group_of(user: &str) -> io::Result<String> {
+    let output = Command::new("id").args(["-g", user]).output()?;
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}

@@ -1,0 +1,40 @@
+//! `auth`: who may log in, and how.
+
+use std::collections::BTreeMap;
+
+use proxy::config::AuthMethod;
+
+use super::secret::Secret;
+use super::section::Section;
+
+/// The `auth` part; verifiers are made from it later, since their salts are random.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Auth {
+    /// How clients prove who they are.
+    pub method: AuthMethod,
+    /// Passwords by user.
+    pub users: BTreeMap<String, Secret>,
+}
+
+pub(super) fn auth(root: &mut Section<'_>) -> Auth {
+    let mut section = root.section("auth");
+    let methods = [("scram-sha-256", AuthMethod::ScramSha256), ("trust", AuthMethod::Trust)];
+    let method = section.choice("method", &methods).unwrap_or(AuthMethod::ScramSha256);
+    let listed = section.has("users");
+    let mut users = BTreeMap::new();
+    for (name, mut user) in section.named("users") {
+        user.require("password", "${APP_PASSWORD}");
+        let password = user.text("password");
+        if password.as_deref() == Some("") {
+            user.problem("password", "is empty, and an empty password never passes");
+        }
+        user.close();
+        users.insert(name, Secret::new(password.unwrap_or_default()));
+    }
+    if method == AuthMethod::ScramSha256 && users.is_empty() {
+        let why = if listed { "lists nobody" } else { "is required" };
+        section.problem("users", format!("{why}: with scram-sha-256 only listed users can log in"));
+    }
+    section.close();
+    Auth { method, users }
+}

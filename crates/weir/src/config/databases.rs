@@ -1,0 +1,115 @@
+//! `databases`: which cluster serves which name.
+
+use std::collections::{BTreeMap, HashMap};
+
+use policy::Preferences;
+use proxy::config::{DatabaseRules, PoolMode};
+
+use super::clusters::Cluster;
+use super::pool::MODES;
+use super::problem::Path;
+use super::reads::reads;
+use super::section::Section;
+use super::spelling::nearest;
+use super::units;
+
+/// The entries, and the one called `"*"`.
+#[derive(Debug, Clone, Default)]
+pub struct Databases {
+    /// By the name that clients use.
+    pub named: HashMap<String, DatabaseRules>,
+    /// Any other name.
+    pub any: Option<DatabaseRules>,
+}
+
+/// What entries fall back to.
+#[derive(Debug)]
+pub(super) struct Defaults<'a> {
+    pub(super) clusters: &'a BTreeMap<String, Cluster>,
+    pub(super) mode: PoolMode,
+    pub(super) reads: Preferences,
+    /// Where `reads.max_lag` comes from, for messages.
+    pub(super) lag_from: Path,
+}
+
+impl Defaults<'_> {
+    /// The cluster that needs no naming.
+    fn only_cluster(&self) -> Option<&String> {
+        self.clusters.keys().next().filter(|_| self.clusters.len() == 1)
+    }
+}
+
+pub(super) fn databases(root: &mut Section<'_>, defaults: &Defaults<'_>) -> Databases {
+    let listed = root.has("databases");
+    let mut found = Databases::default();
+    for (name, section) in root.named("databases") {
+        let rules = database(section, defaults);
+        match name.as_str() {
+            "*" => found.any = rules,
+            _ => found.named.extend(rules.map(|rules| (name, rules))),
+        }
+    }
+    if !listed && let Some(cluster) = defaults.only_cluster() {
+        check_lag(root, &defaults.lag_from, (cluster, &defaults.reads), defaults);
+        found.any = Some(DatabaseRules {
+            cluster: cluster.clone(),
+            dbname: None,
+            mode: defaults.mode,
+            pool_size: None,
+            reads: defaults.reads.clone(),
+        });
+    } else if !listed && !defaults.clusters.is_empty() {
+        root.problem(
+            "databases",
+            "is required with several clusters, for example \"*\": { cluster: main }",
+        );
+    }
+    found
+}
+
+fn database(mut at: Section<'_>, defaults: &Defaults<'_>) -> Option<DatabaseRules> {
+    let cluster = cluster(&mut at, defaults);
+    let dbname = at.text("dbname");
+    let mode = at.choice("mode", &MODES).unwrap_or(defaults.mode);
+    let pool_size = at.integer("pool_size", 1..=100_000);
+    let place = if at.has("reads") { at.at("reads") } else { defaults.lag_from.clone() };
+    let reads = reads(&mut at, &defaults.reads);
+    if let Some(cluster) = &cluster {
+        check_lag(&at, &place, (cluster, &reads), defaults);
+    }
+    at.close();
+    cluster.map(|cluster| DatabaseRules { cluster, dbname, mode, pool_size, reads })
+}
+
+fn cluster(at: &mut Section<'_>, defaults: &Defaults<'_>) -> Option<String> {
+    if !at.has("cluster") && defaults.only_cluster().is_some() {
+        // Asked for all the same, so that it counts as a known key.
+        return at.text("cluster").or_else(|| defaults.only_cluster().cloned());
+    }
+    at.require("cluster", "main");
+    let name = at.text("cluster")?;
+    if defaults.clusters.contains_key(&name) {
+        return Some(name);
+    }
+    let known = defaults.clusters.keys().map(String::as_str);
+    let hint = match nearest(&name, known) {
+        Some(meant) => format!("there is no cluster {name:?}; did you mean {meant}?"),
+        None => format!("there is no cluster {name:?} under clusters"),
+    };
+    at.problem("cluster", hint);
+    None
+}
+
+/// A bound on lag must leave room for two probes, or every replica would flap in and out.
+fn check_lag(at: &Section<'_>, place: &Path, rules: (&str, &Preferences), defaults: &Defaults<'_>) {
+    let (name, reads) = rules;
+    let Some(cluster) = defaults.clusters.get(name) else { return };
+    let (least, interval) = (cluster.probe_interval.saturating_mul(2), cluster.probe_interval);
+    if reads.max_lag.is_some_and(|max_lag| max_lag < least) {
+        let (least, interval) = (units::spelled(least), units::spelled(interval));
+        let text = format!(
+            "max_lag must be at least {least}: cluster {name} is probed every {interval}, and lag is not known better than that"
+        );
+        at.problem_at(place, text);
+    }
+}

@@ -17,6 +17,11 @@
 //! | [`replies`] | which reply belongs to which message? |
 //! | [`prepared`] | which statements does a client, and a server, know? |
 
+#![cfg_attr(
+    test,
+    expect(clippy::arithmetic_side_effects, reason = "an overflow fails the test, as it should")
+)]
+
 pub mod clock;
 pub mod cluster;
 pub mod decide;

@@ -1,1 +1,9 @@
+//! Routing as tables: what is asked, of which nodes, and where it goes and why.
 
+mod explaining;
+mod invariants;
+mod leaderless;
+mod reads;
+mod spread;
+mod world;
+mod writes;

@@ -93,12 +93,12 @@ impl Builder {
         self
     }
 
-    /// Ports counting up from this one; `None` for any that are free.
+    /// Ports counting up from this one; `None` or 0 for any that are free.
     ///
     /// Fixed ports are for people; tests take what is free.
     #[must_use]
     pub fn ports(mut self, base_port: Option<u16>) -> Self {
-        self.base_port = base_port;
+        self.base_port = base_port.filter(|port| *port != 0);
         self
     }
 
@@ -164,12 +164,13 @@ impl Builder {
             let watchdog = Watchdog::over(&path, user)?;
             return Ok((path, watchdog));
         }
-        let temp = env::temp_dir();
-        let temp = if user.can_enter(&temp) { temp } else { PathBuf::from("/tmp") };
-        let temp = fs::canonicalize(&temp).at(&temp)?;
+        let scratch = match self.durability {
+            Durability::Fast => user.scratch()?,
+            Durability::Durable => env::temp_dir(),
+        };
         let mut number = 0_u32;
         loop {
-            let path = temp.join(format!("testkit-{}-{number}", process::id()));
+            let path = scratch.join(format!("testkit-{}-{number}", process::id()));
             if !path.exists() {
                 let watchdog = Watchdog::over(&path, user)?;
                 user.make_folder(&path)?;

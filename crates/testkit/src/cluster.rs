@@ -109,13 +109,19 @@ impl Cluster {
         seen.ok_or_else(|| replica.timeout("replay of the primary's WAL"))
     }
 
+    /// What another process needs to look after, or to end, this cluster.
+    #[must_use]
+    pub fn record(&self) -> Detached {
+        Detached::of(&self.site, &self.nodes)
+    }
+
     /// Leaves the servers running and tells how to find them again.
     ///
     /// # Errors
     ///
     /// [`Error::Io`]; the cluster is removed then.
     pub fn detach(mut self) -> Result<Detached, Error> {
-        let detached = Detached::of(&self.site, &self.nodes);
+        let detached = self.record();
         if let Some(watchdog) = self.watchdog.take() {
             watchdog.release()?;
         }

@@ -55,7 +55,8 @@ pub(crate) struct Place<'a> {
     pub(crate) upstream: Option<u16>,
 }
 
-/// Room for the tests' pools; retries that wait for a test, not for 5 s.
+/// Room for the tests' pools; retries that wait for a test, not for 5 s; shared
+/// memory below the data folder, since a kill would leave it in `/dev/shm`.
 const COMMON: &str = "\
 listen_addresses = '127.0.0.1'
 max_connections = 200
@@ -67,17 +68,14 @@ max_replication_slots = 20
 max_slot_wal_keep_size = 4GB
 hot_standby = on
 wal_retrieve_retry_interval = 100ms
+dynamic_shared_memory_type = mmap
 log_line_prefix = '%m [%p] %u@%d '
 timezone = 'UTC'
 log_timezone = 'UTC'
 ";
 
 /// A machine that dies takes the test with it; and `kill -9` needs no fsync.
-/// Shared memory in files below the data folder leaves nothing in `/dev/shm`.
-const FAST: &str = "\
-fsync = off
-dynamic_shared_memory_type = mmap
-";
+const FAST: &str = "fsync = off\n";
 
 impl Site {
     /// Reads or changes the membership; a panicked test must not stop the rest.

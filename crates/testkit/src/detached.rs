@@ -1,7 +1,9 @@
 //! Clusters that outlive the process that started them.
 
+use std::ffi::OsStr;
 use std::fmt::Write;
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use crate::binaries::Binaries;
@@ -119,9 +121,24 @@ impl Detached {
     ///
     /// # Errors
     ///
-    /// [`Error::Command`] or [`Error::Io`] when something could not be removed.
+    /// [`Error::NotACluster`] when the record points at something else: nothing
+    /// was touched. [`Error::Command`] or [`Error::Io`]: try again as the user
+    /// who started it.
     pub fn remove(&self) -> Result<(), Error> {
+        if !self.holds_only_nodes()? {
+            return Err(Error::NotACluster { path: self.folder.clone() });
+        }
         reaper::remove(&self.folder, &ServerUser::current()?)
+    }
+
+    /// A broken record must not cost anybody a home folder.
+    fn holds_only_nodes(&self) -> Result<bool, Error> {
+        let entries = match fs::read_dir(&self.folder) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(true),
+            entries => entries.at(&self.folder)?,
+        };
+        let own = |name: &OsStr| name == "tls" || self.nodes.iter().any(|node| *node.name == *name);
+        Ok(entries.flatten().all(|entry| own(&entry.file_name())))
     }
 }
 
@@ -140,6 +157,18 @@ fn parse(text: &str) -> Option<Detached> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_folder_with_anything_but_nodes_is_not_removed() {
+        let folder = std::env::temp_dir().join(format!("testkit-foreign-{}", std::process::id()));
+        fs::create_dir_all(folder.join("a")).unwrap();
+        fs::write(folder.join("precious"), "").unwrap();
+        let record = format!("folder {}\nnode a 5433\n", folder.display());
+        let refusal = parse(&record).unwrap().remove();
+        assert!(folder.join("precious").exists());
+        fs::remove_dir_all(&folder).unwrap();
+        assert!(matches!(refusal, Err(Error::NotACluster { .. })));
+    }
 
     #[test]
     fn a_record_names_an_absolute_folder_or_is_refused() {

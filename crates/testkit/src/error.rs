@@ -30,6 +30,11 @@ pub enum Error {
         /// The folder.
         path: PathBuf,
     },
+    /// What was to be removed holds other things than nodes.
+    NotACluster {
+        /// The folder.
+        path: PathBuf,
+    },
     /// The folder's path is too long for the socket below it.
     PathTooLong {
         /// The socket folder.
@@ -110,6 +115,9 @@ impl fmt::Display for Error {
             Self::FolderInUse { path } => {
                 write!(f, "{} is not empty; choose another folder or remove it", path.display())
             }
+            Self::NotACluster { path } => {
+                write!(f, "{} holds other things than nodes; remove it by hand", path.display())
+            }
             Self::PathTooLong { path } => {
                 write!(f, "{} is too long for a Unix socket; choose a shorter one", path.display())
             }
@@ -146,6 +154,7 @@ impl std::error::Error for Error {
             Self::NotInstalled { .. }
             | Self::NoServerUser
             | Self::FolderInUse { .. }
+            | Self::NotACluster { .. }
             | Self::PathTooLong { .. }
             | Self::ForeignCache { .. }
             | Self::Command { .. }

@@ -35,14 +35,15 @@ while sweep && [ $rounds -lt 500 ]; do
     rounds=$((rounds + 1))
     sleep 0.01
 done
-[ "$mode" = kill ] && exit 0
-
 # A killed server leaves its System V segment (line 7 of its pid file: key, id).
-for file in "$folder"/*/data/postmaster.pid; do
+for file in "$folder"/data/postmaster.pid "$folder"/*/data/postmaster.pid; do
     [ -f "$file" ] || continue
     set -- $(sed -n 7p "$file")
     [ -n "$2" ] && ipcrm -m "$2" 2>/dev/null
+    rm -f "$file"
 done
+[ "$mode" = kill ] && exit 0
+
 # Where the parent belongs to another user the emptied folder itself stays: the owner's part.
 rm -rf -- "$folder" 2>/dev/null || find "$folder" -mindepth 1 -delete
 sweep

@@ -1,7 +1,6 @@
 //! The data folder that every node starts from, made once per machine user.
 
 use std::env;
-use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, File};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
@@ -119,7 +118,7 @@ fn key(binaries: &Binaries) -> Result<u64, Error> {
 }
 
 fn make(binaries: &Binaries, user: &ServerUser, archive: &Path) -> Result<(), Error> {
-    let folder = env::temp_dir().join(format!("testkit-template-{}", process::id()));
+    let folder = user.scratch()?.join(format!("testkit-template-{}", process::id()));
     let _watchdog = Watchdog::over(&folder, user)?;
     let (node, data) = (folder.join("a"), folder.join("a/data"));
     user.make_folder(&folder)?;
@@ -134,14 +133,6 @@ fn make(binaries: &Binaries, user: &ServerUser, archive: &Path) -> Result<(), Er
 
     // Renamed when whole, so that nobody ever unpacks half of it.
     let draft = archive.with_extension("draft");
-    let sparse = ["-S", "--hole-detection=raw", "-cf", "-", "-C"].map(OsStr::new);
-    let mut tar = process::Command::new("tar");
-    tar.args(sparse).arg(&data).arg(".").stdout(File::create(&draft).at(&draft)?);
-    let output = tar.stderr(Stdio::piped()).spawn().and_then(process::Child::wait_with_output);
-    let output = output.at(Path::new("tar"))?;
-    if !output.status.success() {
-        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
-        return Err(Error::Command { program: "tar".into(), status: output.status, stderr });
-    }
+    finish(process::Command::new("tar").arg("-cf").arg(&draft).arg("-C").arg(&data).arg("."))?;
     fs::rename(&draft, archive).at(archive)
 }

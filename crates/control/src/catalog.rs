@@ -15,7 +15,7 @@ use sql::{Catalog, CatalogBuilder, CatalogError, CatalogPart, FunctionEffect};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
-use tokio_postgres::SimpleQueryMessage;
+use tokio_postgres::{SimpleQueryMessage, SimpleQueryRow};
 use tracing::{debug, info, warn};
 
 use crate::ends::Catalogs;
@@ -284,23 +284,21 @@ impl Rows {
     }
 }
 
-fn row(message: &SimpleQueryMessage) -> Option<&tokio_postgres::SimpleQueryRow> {
+fn row(message: &SimpleQueryMessage) -> Option<&SimpleQueryRow> {
     if let SimpleQueryMessage::Row(row) = message { Some(row) } else { None }
 }
 
-/// Order counts: two orders of the same rows only cost one publication too many.
+/// A sum over rows, so that their order, which the server may choose anew, does not count.
 fn digest(parts: &[(CatalogPart, Vec<SimpleQueryMessage>)]) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    for (part, messages) in parts {
+    let rows =
+        parts.iter().flat_map(|(part, all)| all.iter().filter_map(row).map(move |it| (part, it)));
+    let hash = |(part, row): (&CatalogPart, &SimpleQueryRow)| {
+        let mut hasher = DefaultHasher::new();
         part.hash(&mut hasher);
-        for row in messages.iter().filter_map(row) {
-            row.len().hash(&mut hasher);
-            for column in 0..row.len() {
-                row.get(column).hash(&mut hasher);
-            }
-        }
-    }
-    hasher.finish()
+        (0..row.len()).for_each(|column| row.get(column).hash(&mut hasher));
+        hasher.finish()
+    };
+    rows.map(hash).fold(0, u64::wrapping_add)
 }
 
 impl fmt::Display for LoadError {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use policy::{Ticket, Topology};
 use testkit::{Cluster, Node};
 
+use crate::gate::Gate;
 use crate::rig::{Plan, view};
 
 fn has_passed(topology: &Topology, node: &Node, fence: policy::Fence) -> bool {
@@ -73,6 +74,46 @@ async fn a_burst_of_tickets_shares_answers() {
     let millis = (newest.sent - first.sent).as_millis();
     let asked = u128::try_from(questions.len()).unwrap();
     assert!(asked <= millis + 1, "{asked} questions in {millis} ms");
+}
+
+/// Waits in the server until it has answered a question of the clock that came after `since`.
+fn wait_for_question(node: &Node, since: &str) {
+    let asked = format!(
+        "SET statement_timeout = '20s'; DO $$ BEGIN
+            WHILE NOT EXISTS (SELECT FROM pg_stat_activity
+                WHERE application_name = 'weir_probe' AND state = 'idle' AND query_start > '{since}'
+                  AND query LIKE '%pg_current_wal_insert_lsn%' AND query NOT LIKE '%standby%') LOOP
+                PERFORM pg_sleep(0.01), pg_stat_clear_snapshot();
+            END LOOP; END $$"
+    );
+    node.psql(&asked).unwrap();
+}
+
+#[tokio::test]
+async fn a_ticket_taken_while_a_question_is_under_way_waits_for_the_next() {
+    let cluster = Cluster::builder().start().unwrap();
+    let primary = cluster.primary();
+    let gate = Gate::new(primary);
+    let mut plan = Plan::of(&cluster);
+    plan.nodes = vec![gate.spec(primary)];
+    let mut rig = plan.start();
+    rig.answer(Ticket(0)).await;
+    let writer = primary.connect("app", "app").await.unwrap();
+
+    gate.hold();
+    let since = primary.psql("SELECT clock_timestamp()").unwrap();
+    let early = rig.take_ticket();
+    wait_for_question(primary, &since);
+    writer.batch_execute("CREATE TABLE t (id int)").await.unwrap();
+    let late = rig.take_ticket();
+    gate.open();
+
+    let position: policy::Lsn =
+        primary.psql("SELECT pg_current_wal_flush_lsn()").unwrap().parse().unwrap();
+    let (first, second) = (rig.answer(early).await, rig.answer(late).await);
+    assert_eq!(first.through, early, "the position was read before the later write");
+    assert!(first.insert < position, "{first:?}");
+    assert!(second.insert >= position, "{second:?} {position}");
 }
 
 #[tokio::test]

@@ -2,6 +2,8 @@
 
 // `cfg(test)` is always true here; clippy takes helpers below it for test code.
 #[cfg(test)]
+mod gate;
+#[cfg(test)]
 mod rig;
 
 #[cfg(test)]

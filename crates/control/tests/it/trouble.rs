@@ -8,6 +8,7 @@ use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 use testkit::Cluster;
 
+use crate::gate::Gate;
 use crate::rig::{Plan, mute, view, wait_for_no_probe};
 
 #[tokio::test]
@@ -40,6 +41,24 @@ async fn a_host_that_accepts_and_says_nothing_is_down_and_holds_up_nobody() {
     rig.until_led_by(cluster.primary(), &cluster.replicas()).await;
     rig.until("the silence", |seen| view(seen, "silent").health == Health::Down).await;
     assert!(rig.log().contains("no answer within"), "{}", rig.log());
+}
+
+#[tokio::test]
+async fn a_connection_that_falls_silent_is_given_up_and_made_anew() {
+    let cluster = Cluster::builder().start().unwrap();
+    let primary = cluster.primary();
+    let gate = Gate::new(primary);
+    let mut plan = Plan::of(&cluster);
+    plan.nodes = vec![gate.spec(primary)];
+    let mut rig = plan.start();
+    rig.answer(Ticket(0)).await;
+    gate.hold();
+    let ticket = rig.take_ticket();
+    rig.until("the silence", |seen| view(seen, primary.name()).health == Health::Down).await;
+    assert!(rig.answers.borrow().covering(ticket).is_none());
+    gate.open();
+    rig.until_led_by(primary, &[]).await;
+    assert!(rig.answer(ticket).await.through >= ticket);
 }
 
 #[tokio::test]

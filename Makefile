@@ -1,0 +1,76 @@
+# Everything a person or a machine does with this checkout; CI runs the same targets.
+# The steps that need more than a line are in scripts/.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+# Tools that `make deps` builds.
+export PATH := $(CURDIR)/target/tools/bin:$(PATH)
+
+# Crates without I/O: their tests take seconds and need no PostgreSQL.
+PURE := -p wire -p sql -p policy -p telemetry
+
+# make bench BENCH="--quick": options of target/release/bench.
+BENCH ?=
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: deps ## A primary, two replicas and Weir in front of them, until Ctrl-C
+	@exec scripts/run.sh
+
+.PHONY: test
+test: test-deps ## All tests: unit, end to end on real clusters, documentation, deploy/
+	scripts/test.sh --workspace
+	cargo test --locked --workspace --doc
+	$(MAKE) deploy-check
+
+.PHONY: check
+check: check-deps ## What must hold before a commit: style, walls, quick tests, licences
+	cargo fmt --all --check
+	$(MAKE) arch
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	scripts/test.sh $(PURE)
+	cargo test --locked --quiet --doc $(PURE)
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --document-private-items
+	scripts/deny.sh
+
+.PHONY: fmt
+fmt: ## Format the code
+	cargo fmt --all
+
+.PHONY: arch
+arch: ## Check who may know whom, and that the checker notices (scripts/arch.sh)
+	scripts/arch.sh
+	scripts/arch-test.sh
+
+.PHONY: bench
+bench: bench-deps ## pgbench through Weir, PgBouncer and a bare relay, in one run
+	cargo build --locked --release -p weir --bin weir -p weir-bench --bins
+	target/release/bench $(BENCH)
+
+.PHONY: deploy-check
+deploy-check: ## Validate the Kubernetes manifests and the configuration in them
+	deploy/validate.sh
+
+.PHONY: advisories
+advisories: check-deps ## Ask the RustSec database about all dependencies (needs GitHub)
+	scripts/deny.sh advisories
+
+.PHONY: deps test-deps bench-deps check-deps
+deps: ## Install what `make run` needs and the machine lacks
+	@scripts/deps.sh run
+test-deps: ## The same for `make test`
+	@scripts/deps.sh test
+bench-deps: ## The same for `make bench`
+	@scripts/deps.sh bench
+check-deps: ## The same for `make check`
+	@scripts/deps.sh check
+
+.PHONY: clean
+clean: ## Remove all that was built
+	cargo clean

@@ -1,0 +1,126 @@
+#!/usr/bin/env bash
+# Installs what a target needs and the machine lacks; says nothing when all is there.
+#
+# Usage: scripts/deps.sh run | test | bench | check
+#
+# System packages come by apt (as root, or by sudo) and start no service; tools
+# written in Rust go to target/tools, so that `make clean` removes them.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+nextest=0.9.143
+deny=0.20.2
+
+say() { printf 'deps: %s\n' "$*" >&2; }
+
+# Does something hold all the server programs? The order is testkit's.
+has_postgres() {
+  local folder program
+  for folder in ${PG_BIN:+"$PG_BIN"} "$(pg_config --bindir 2>/dev/null || true)" /usr/lib/postgresql/*/bin; do
+    for program in initdb postgres pg_ctl pg_basebackup psql pgbench; do
+      [[ -x $folder/$program ]] || continue 2
+    done
+    return 0
+  done
+  return 1
+}
+
+has() { command -v "$1" >/dev/null || [[ -x /usr/sbin/$1 ]]; }
+
+# Package names that are missing, by what they are for.
+packages=()
+need() { has "$1" || packages+=("$2"); }
+
+as_root() {
+  if ((EUID == 0)); then "$@"; else sudo "$@"; fi
+}
+
+install_packages() {
+  ((${#packages[@]})) || return 0
+  if ! has apt-get || { ((EUID != 0)) && ! has sudo; }; then
+    say "missing, and only root can install it: ${packages[*]}"
+    say "Debian and Ubuntu: apt-get install --no-install-recommends ${packages[*]}"
+    say "elsewhere: install PostgreSQL 14 or newer, and set PG_BIN to the folder of its initdb"
+    exit 1
+  fi
+  say "installing ${packages[*]}"
+  # No service of these packages may start: PgBouncer would take Weir's port.
+  # shellcheck disable=SC2016  # the inner shell expands
+  as_root sh -euc '
+    export DEBIAN_FRONTEND=noninteractive
+    policy=/usr/sbin/policy-rc.d
+    if [ ! -e $policy ]; then
+      trap "rm -f $policy" EXIT
+      printf "#!/bin/sh\nexit 101\n" >$policy
+      chmod +x $policy
+    fi
+    install() { apt-get install -y -q --no-install-recommends "$@"; }
+    apt-get update -q
+    case " $* " in
+      *" postgresql "*)
+        # Weir brings its own clusters; the system needs none.
+        install postgresql-common
+        sed -i "s/^#* *create_main_cluster *=.*/create_main_cluster = false/" \
+          /etc/postgresql-common/createcluster.conf
+        ;;
+    esac
+    install "$@"
+    for service in pgbouncer prometheus; do
+      case " $* " in *" $service "*) systemctl disable "$service" 2>/dev/null || true ;; esac
+    done
+  ' sh "${packages[@]}" >&2 </dev/null
+}
+
+# cargo_tool COMMAND VERSION [OPTION…]: unoptimised, since building costs more than running.
+cargo_tool() {
+  local tool=$1 version=$2
+  shift 2
+  cargo "${tool#cargo-}" --version >/dev/null 2>&1 && return 0
+  say "building $tool $version; this takes a minute or two, once"
+  CARGO_TARGET_DIR=target/tools/build cargo install --quiet --locked --debug --root target/tools \
+    "$@" "$tool@$version" >&2 || return 1
+  rm -rf target/tools/build
+}
+
+postgres() {
+  need cc gcc
+  need cc libc6-dev
+  need setpriv util-linux
+  has_postgres || packages+=(postgresql postgresql-contrib)
+}
+
+export PATH=$PWD/target/tools/bin:$PATH
+has cargo || { say "Rust is missing: see https://rustup.rs"; exit 1; }
+case "${1:-}" in
+  run)
+    postgres
+    install_packages
+    ;;
+  test)
+    postgres
+    need promtool prometheus
+    need openssl openssl
+    need python3 python3
+    install_packages
+    cargo_tool cargo-nextest "$nextest" --no-default-features --features default-no-update ||
+      say "cargo-nextest can't be built here; cargo test is used instead"
+    ;;
+  bench)
+    postgres
+    need pgbouncer pgbouncer
+    install_packages
+    ;;
+  check)
+    need cc gcc
+    need cc libc6-dev
+    install_packages
+    cargo_tool cargo-nextest "$nextest" --no-default-features --features default-no-update ||
+      say "cargo-nextest can't be built here; cargo test is used instead"
+    cargo_tool cargo-deny "$deny" --no-default-features ||
+      say "cargo-deny can't be built here"
+    ;;
+  *)
+    say "usage: scripts/deps.sh run | test | bench | check"
+    exit 2
+    ;;
+esac

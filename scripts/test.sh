@@ -1,0 +1,12 @@
+#!/usr/bin/env bash
+# Runs tests by nextest, or by cargo where nextest is not to be had.
+#
+# Usage: scripts/test.sh SELECTION…      such as --workspace, or -p wire -p sql
+set -euo pipefail
+cd "$(dirname "$0")/.."
+if cargo nextest --version >/dev/null 2>&1; then
+  cargo nextest run --locked --no-fail-fast "$@"
+else
+  echo "test: cargo-nextest is not installed; running cargo test, which is slower" >&2
+  cargo test --locked --no-fail-fast --lib --bins --tests "$@"
+fi

@@ -122,7 +122,7 @@ fn bury_dead(home: &Path) -> Outcome {
     }
     say("removing a testbed whose servers are dead")?;
     old.remove()?;
-    forget(home)
+    Ok(fs::remove_file(record(home))?)
 }
 
 /// A bare `psql` names its OS user as role and database: both shall be there.

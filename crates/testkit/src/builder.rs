@@ -1,6 +1,5 @@
 //! What a cluster shall be like, and its start.
 
-use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process;
@@ -166,18 +165,15 @@ impl Builder {
         }
         let scratch = match self.durability {
             Durability::Fast => user.scratch()?,
-            Durability::Durable => env::temp_dir(),
+            Durability::Durable => user.disk()?,
         };
-        let mut number = 0_u32;
-        loop {
-            let path = scratch.join(format!("testkit-{}-{number}", process::id()));
-            if !path.exists() {
-                let watchdog = Watchdog::over(&path, user)?;
-                user.make_folder(&path)?;
-                return Ok((path, watchdog));
-            }
-            number = number.saturating_add(1);
-        }
+        // Nobody else has this name, also no thread of this process: the watchdog
+        // may remove what it watches even if it was never made.
+        let name = format!("testkit-{}-{:016x}", process::id(), identity::fresh());
+        let path = scratch.join(name);
+        let watchdog = Watchdog::over(&path, user)?;
+        user.make_folder(&path)?;
+        Ok((path, watchdog))
     }
 
     fn site(self, binaries: Binaries, user: ServerUser, folder: PathBuf) -> Result<Site, Error> {

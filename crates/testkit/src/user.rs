@@ -51,12 +51,16 @@ impl ServerUser {
     /// times as much (ext4 without a journal is slow to reuse fresh inodes).
     pub(crate) fn scratch(&self) -> Result<PathBuf, Error> {
         let memory = Path::new("/dev/shm");
-        let folder = if env::var_os("TMPDIR").is_none() && free_kib(memory) >= ENOUGH_KIB {
-            memory.to_owned()
-        } else {
-            env::temp_dir()
-        };
-        let folder = if self.can_enter(&folder) { folder } else { PathBuf::from("/tmp") };
+        if env::var_os("TMPDIR").is_none() && free_kib(memory) >= ENOUGH_KIB {
+            return Ok(memory.to_owned());
+        }
+        self.disk()
+    }
+
+    /// The temp folder, or `/tmp` when this user may not enter it.
+    pub(crate) fn disk(&self) -> Result<PathBuf, Error> {
+        let temp = env::temp_dir();
+        let folder = if self.can_enter(&temp) { temp } else { PathBuf::from("/tmp") };
         fs::canonicalize(&folder).at(&folder)
     }
 

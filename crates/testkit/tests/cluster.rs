@@ -49,6 +49,20 @@ fn two_clusters_have_nothing_in_common() {
 }
 
 #[test]
+fn threads_of_one_process_start_and_drop_clusters_at_once() {
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..2 {
+                    let cluster = Cluster::builder().start().unwrap();
+                    assert_eq!(cluster.primary().psql("SELECT 1").unwrap(), "1");
+                }
+            });
+        }
+    });
+}
+
+#[test]
 fn its_own_wal_is_still_read_after_a_crash() {
     // The identifier is stamped into WAL too: recovery would refuse foreign pages.
     let cluster = Cluster::builder().start().unwrap();

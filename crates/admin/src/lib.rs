@@ -1,1 +1,23 @@
 //! The admin HTTP API: health, metrics, clusters, explain.
+//!
+//! Shows what control measured and what policy would decide, and passes operators' wishes on to
+//! control. Decides nothing itself; never sees a client's bytes.
+//!
+//! - [`serve`] answers on a listener that the caller bound
+//! - [`State`] the handles it is given: live rules, commands to control, metrics, readiness
+//! - [`explain`](mod@explain) which way a statement would go, and why; the CLI asks the same
+
+mod body;
+mod clusters;
+pub mod explain;
+mod guard;
+mod health;
+mod metrics;
+mod nodes;
+mod problem;
+mod serve;
+mod state;
+mod words;
+
+pub use serve::serve;
+pub use state::State;

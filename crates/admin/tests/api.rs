@@ -1,0 +1,179 @@
+//! The API over a real loopback socket, with a topology made by hand.
+
+// `cfg(test)` is always true here; clippy takes helpers below it for test code.
+#[cfg(test)]
+mod host;
+
+use host::{Host, TOKEN};
+use policy::Gate;
+use policy::cluster::MembershipError;
+use serde_json::json;
+
+#[tokio::test]
+async fn health_and_metrics_are_open_and_v1_wants_the_token() {
+    let host = Host::start().await;
+    for path in ["/livez", "/readyz", "/metrics"] {
+        assert_eq!(host.call("GET", path, None, None).await.status, 200, "{path}");
+    }
+    let refused = host.call("GET", "/v1/clusters", None, None).await;
+    assert_eq!(refused.status, 401);
+    assert_eq!(refused.header("www-authenticate"), Some("Bearer"));
+    assert_eq!(refused.problem()["status"], 401);
+    assert_eq!(host.call("GET", "/v1/clusters", Some("wrong"), None).await.status, 401);
+    assert_eq!(host.call("GET", "/v1/clusters", Some(TOKEN), None).await.status, 200);
+}
+
+#[tokio::test]
+async fn unready_says_what_is_missing() {
+    let host = Host::start().await;
+    host.accepting.send_replace(false);
+    let answer = host.call("GET", "/readyz", None, None).await;
+    assert_eq!(answer.status, 503);
+    assert!(answer.problem()["detail"].as_str().unwrap().contains("takes no clients"));
+    host.accepting.send_replace(true);
+    host.topology.send_modify(|topology| {
+        let unseen = std::sync::Arc::make_mut(topology);
+        unseen.nodes.clear();
+    });
+    let answer = host.call("GET", "/readyz", None, None).await;
+    assert_eq!(answer.status, 503);
+    assert!(answer.problem()["detail"].as_str().unwrap().contains("cluster main"));
+    assert_eq!(host.call("GET", "/livez", None, None).await.status, 200);
+}
+
+#[tokio::test]
+async fn every_error_is_a_problem() {
+    let host = Host::start().await;
+    let cases = [
+        ("GET", "/nowhere", None, 404),
+        ("GET", "/v1/clusters/none", None, 404),
+        ("GET", "/v1/clusters/main/nodes/none", None, 404),
+        ("GET", "/v1/clusters/%ff", None, 400),
+        ("DELETE", "/v1/clusters", None, 405),
+        ("POST", "/v1/clusters/main/nodes/a:explode", None, 404),
+        ("POST", "/v1/explain", None, 415),
+        ("POST", "/v1/explain", Some("{"), 400),
+        ("POST", "/v1/explain", Some("{\"database\":\"shop\"}"), 422),
+        ("POST", "/v1/explain", Some("{\"database\":\"shop\",\"sql\":\"\",\"zebra\":1}"), 422),
+        ("POST", "/v1/explain", Some("{\"database\":\"none\",\"sql\":\"\"}"), 404),
+        (
+            "POST",
+            "/v1/explain",
+            Some("{\"database\":\"shop\",\"sql\":\"\",\"consistency\":\"x\"}"),
+            422,
+        ),
+        ("POST", "/v1/clusters/main/nodes", Some("{\"name\":\"a:b\",\"host\":\"h\"}"), 422),
+        (
+            "POST",
+            "/v1/clusters/main/nodes",
+            Some("{\"name\":\"x\",\"host\":\"h\",\"port\":0}"),
+            422,
+        ),
+    ];
+    for (method, path, body, status) in cases {
+        let answer = host.call(method, path, Some(TOKEN), body).await;
+        assert_eq!(answer.status, status, "{method} {path} {body:?}: {}", answer.body);
+        assert_eq!(answer.problem()["status"], status, "{method} {path} {body:?}");
+    }
+    let allowed = host.call("DELETE", "/v1/clusters", Some(TOKEN), None).await;
+    assert_eq!(allowed.header("allow"), Some("GET,HEAD"));
+}
+
+#[tokio::test]
+async fn a_body_that_is_too_large_is_refused() {
+    let host = Host::start().await;
+    let body = format!("{{\"database\":\"shop\",\"sql\":\"{}\"}}", "x".repeat(300 * 1024));
+    let answer = host.call("POST", "/v1/explain", Some(TOKEN), Some(&body)).await;
+    assert_eq!(answer.status, 413, "{}", answer.body);
+    assert_eq!(answer.problem()["status"], 413);
+}
+
+#[tokio::test]
+async fn a_cluster_shows_its_nodes_with_lag_or_null() {
+    let host = Host::start().await;
+    let cluster = host.call("GET", "/v1/clusters/main", Some(TOKEN), None).await.json();
+    assert_eq!(cluster["primary"], "a");
+    assert_eq!(cluster["leader"], "elected");
+    assert_eq!(cluster["nodes"][1]["role"], "replica");
+    assert!(cluster["nodes"][1]["lag_seconds"].as_f64().unwrap() >= 0.0);
+    assert_eq!(cluster["nodes"][2]["lag_seconds"], json!(null), "never measured is not zero");
+}
+
+#[tokio::test]
+async fn membership_changes_go_to_control_and_its_refusals_come_back() {
+    let host = Host::start().await;
+    let new = r#"{"name":"d","host":"10.0.0.4","weight":2}"#;
+    let added = host.call("POST", "/v1/clusters/main/nodes", Some(TOKEN), Some(new)).await;
+    assert_eq!(added.status, 201, "{}", added.body);
+    assert_eq!(added.header("location"), Some("/v1/clusters/main/nodes/d"));
+    assert_eq!(added.json()["port"], 5432);
+    let again = host.call("POST", "/v1/clusters/main/nodes", Some(TOKEN), Some(new)).await;
+    assert_eq!((again.status, &again.problem()["status"]), (409, &json!(409)));
+    let drained = host.call("POST", "/v1/clusters/main/nodes/d:drain", Some(TOKEN), None).await;
+    assert_eq!((drained.status, &drained.json()["gate"]), (200, &json!("draining")));
+    let resumed = host.call("POST", "/v1/clusters/main/nodes/d:resume", Some(TOKEN), None).await;
+    assert_eq!(resumed.json()["gate"], "open");
+    let change = r#"{"weight":5,"gate":"draining"}"#;
+    let patched = host.call("PATCH", "/v1/clusters/main/nodes/d", Some(TOKEN), Some(change)).await;
+    assert_eq!(patched.json()["weight"], 5);
+    assert_eq!(patched.json()["gate"], "draining");
+    let gone = host.call("DELETE", "/v1/clusters/main/nodes/d", Some(TOKEN), None).await;
+    assert_eq!((gone.status, gone.body.as_str()), (204, ""));
+    let primary = host.call("DELETE", "/v1/clusters/main/nodes/a", Some(TOKEN), None).await;
+    assert_eq!(primary.status, 409);
+    assert_eq!(primary.problem()["detail"], MembershipError::IsPrimary.to_string());
+}
+
+#[tokio::test]
+async fn without_a_token_web_pages_are_kept_out() {
+    let host = Host::start_open().await;
+    assert_eq!(host.call("GET", "/v1/clusters", None, None).await.status, 200);
+    let page = [("Origin", "http://evil.example")];
+    let answer = host.call_with("POST", "/v1/clusters/main/nodes/b:drain", &page, None).await;
+    assert_eq!(answer.status, 403);
+    assert_eq!(host.topology.borrow().nodes[1].gate, Gate::Open);
+}
+
+#[tokio::test]
+async fn explain_says_where_and_why_for_every_node() {
+    let host = Host::start().await;
+    let explained =
+        host.explain(json!({ "database": "shop", "sql": "insert into t values (1)" })).await;
+    assert_eq!((&explained["target"], &explained["node"]), (&json!("primary"), &json!("a")));
+    assert_eq!((&explained["reason"], &explained["class"]), (&json!("write"), &json!("write")));
+    assert_eq!(explained["catalog"], true);
+    let candidates = explained["candidates"].as_array().unwrap();
+    let against: Vec<&str> =
+        candidates.iter().map(|one| one["eligibility"].as_str().unwrap()).collect();
+    assert_eq!(against, ["is_primary", "eligible", "lag_unknown"]);
+    assert_eq!(candidates[2]["lag_seconds"], json!(null));
+}
+
+#[tokio::test]
+async fn a_session_pool_sends_everything_to_the_primary() {
+    let host = Host::start().await;
+    let explained = host.explain(json!({ "database": "legacy", "sql": "select 1" })).await;
+    assert_eq!(explained["target"], "primary");
+    assert_eq!(explained["reason"], "session_pool");
+}
+
+#[tokio::test]
+async fn a_setting_of_the_session_and_a_hint_name_the_route() {
+    let host = Host::start().await;
+    let wished =
+        json!({ "database": "shop", "sql": "select 1", "settings": { "weir.route": "primary" } });
+    assert_eq!(host.explain(wished).await["reason"], "setting");
+    let hinted = json!({ "database": "shop", "sql": "/* weir: route=primary */ select 1" });
+    assert_eq!(host.explain(hinted).await["reason"], "hint");
+    let wrong = json!({ "database": "shop", "sql": "/* weir: route=nowhere */ select 1" });
+    assert_eq!(host.explain(wrong).await["target"], "primary");
+}
+
+#[tokio::test]
+async fn promtool_accepts_the_metrics() {
+    let host = Host::start().await;
+    let text = host.call("GET", "/metrics", None, None).await.body;
+    assert!(text.contains("weir_node_up{cluster=\"main\",node=\"a\"} 1\n"), "{text}");
+    assert!(!text.contains("weir_node_lag_seconds{cluster=\"main\",node=\"c\"}"), "{text}");
+    host::promtool(&text);
+}

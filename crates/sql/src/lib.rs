@@ -10,12 +10,15 @@
 //!
 //! Soundness first: nothing is a [`Class::Read`] that was not understood as a whole.
 
+mod builtin;
 mod catalog;
 mod class;
 mod classify;
 mod effect;
+mod facts;
 mod fingerprint;
 mod hint;
+mod names;
 mod scan;
 
 pub use catalog::{

@@ -1,7 +1,25 @@
-//! Text to class and effects.
+//! Text to class and effects: splits a text into statements and joins what each may do.
+
+mod bridge;
+mod expr;
+mod findings;
+mod query;
+mod relation;
+mod setting;
+mod split;
+mod statement;
+mod surface;
+mod transaction;
+mod utility;
+mod words;
 
 use crate::catalog::Catalog;
 use crate::class::{Class, Classified, KeyedBy, Why};
+use crate::effect::Pin;
+use crate::names::Names;
+use crate::scan::{Backslash, Kind, Lexer};
+use findings::Findings;
+use split::Splitter;
 
 /// Decides what texts may do; cheap to make, holds no state between texts.
 #[derive(Clone, Copy, Debug, Default)]
@@ -16,15 +34,57 @@ impl Classifier {
 
     /// Says what `sql`, of one or many statements, may do in the database that `catalog` describes.
     ///
-    /// Without a catalog nothing is below [`Class::PrimaryRead`].
-    pub fn classify(&self, _sql: &str, _catalog: Option<&Catalog>) -> Classified {
-        Classified {
-            class: Class::Write,
-            why: Why::Unparsed,
-            effects: Vec::new(),
-            reaches_outside: true,
-            keyed_by: KeyedBy::Nothing,
-            statements: 1,
+    /// Without a catalog nothing that holds a statement is below [`Class::PrimaryRead`]. A statement of more than
+    /// 4,000 tokens is not parsed: it is a write, with the effects that its tokens show.
+    #[expect(
+        clippy::unused_self,
+        reason = "callers hold a classifier; what it may come to hold is not their concern"
+    )]
+    pub fn classify(&self, sql: &str, catalog: Option<&Catalog>) -> Classified {
+        let names = Names { catalog };
+        let mut splitter = Splitter::new(sql, names);
+        let mut all = Findings::default();
+        let mut statements = 0_u32;
+        while let Some(statement) = splitter.next_statement() {
+            let found = statement::classify(sql, names, statement);
+            if statements == 0 {
+                all.why = found.why;
+            }
+            all.join(found);
+            statements = statements.saturating_add(1);
         }
+        if splitter.is_malformed() {
+            all.raise(Class::Write, Why::Malformed);
+            all.pins(Pin::Unknown);
+            all.keyed_by = KeyedBy::Nothing;
+        } else if splitter.is_ambiguous() {
+            judge_ambiguous(sql, &mut all);
+        }
+        if statements == 0 && all.class == Class::Read {
+            all.why = Why::Empty;
+        } else if catalog.is_none() {
+            all.raise(Class::PrimaryRead, Why::CatalogMissing);
+        }
+        all.into_classified(statements)
+    }
+}
+
+/// A string such as `'\'` ends elsewhere when `standard_conforming_strings` is off.
+///
+/// Nothing here knows the session's setting, so the text must be harmless under both readings. Under the other one it is
+/// nearly always an error (`LIKE $1 ESCAPE '\'` is never closed), and an error does nothing. When it is not, the text is
+/// a write that pins. Fingerprints mark such strings, and what is cached for them is keyed by the whole text.
+fn judge_ambiguous(sql: &str, all: &mut Findings) {
+    all.keyed_by = all.keyed_by.max(KeyedBy::Text);
+    if Lexer::new(sql.as_bytes(), Backslash::Escapes).all(|token| token.kind != Kind::Malformed) {
+        all.raise(Class::Write, Why::AmbiguousString);
+        all.pins(Pin::Unknown);
+    }
+}
+
+impl Findings {
+    fn into_classified(self, statements: u32) -> Classified {
+        let Self { class, why, effects, outside, keyed_by } = self;
+        Classified { class, why, effects, reaches_outside: outside, keyed_by, statements }
     }
 }

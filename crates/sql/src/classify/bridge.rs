@@ -1,0 +1,195 @@
+//! Our tokens to the parser's.
+//!
+//! The parser never sees the text, so it can't disagree with the server on where a string or comment ends, nor take a
+//! name for a key word of another database: every word that PostgreSQL's grammar does not know is passed as a quoted
+//! name. Literals lose their value, and a list of literals all but one of its members, since neither changes what a
+//! statement may do. Spellings that the parser lacks are replaced by ones that use the same objects; operators, already
+//! looked up by [`super::surface`], become one of few.
+
+use sqlparser::tokenizer::Token as Parsed;
+
+use super::words::Words;
+use crate::builtin;
+use crate::scan::{Kind, Token};
+
+/// Translates a whole query; `None` when a token has no place in one.
+pub(super) fn translate(words: Words<'_>) -> Option<Vec<Parsed>> {
+    let mut bridge = Bridge { words, at: 0, out: Vec::with_capacity(words.tokens.len()) };
+    while let Some(token) = words.at(bridge.at) {
+        bridge.step(token)?;
+    }
+    Some(bridge.out)
+}
+
+struct Bridge<'a> {
+    words: Words<'a>,
+    at: usize,
+    out: Vec<Parsed>,
+}
+
+impl Bridge<'_> {
+    fn step(&mut self, token: Token) -> Option<()> {
+        match token.kind {
+            Kind::Word => self.word(),
+            Kind::Quoted => {
+                let name = self.words.name(self.at)?;
+                self.named(&name);
+            }
+            Kind::Text
+            | Kind::EscapeText
+            | Kind::UnicodeText
+            | Kind::PrefixedText
+            | Kind::Dollar => {
+                self.literal(Parsed::SingleQuotedString(String::new()));
+            }
+            Kind::Number => self.literal(Parsed::Number("1".to_owned(), false)),
+            Kind::Param => self.literal(Parsed::Placeholder("$1".to_owned())),
+            Kind::Operator => self.operator(self.words.text(token)),
+            Kind::Dot => self.dot(),
+            Kind::Cast => self.put(Parsed::DoubleColon, 1),
+            Kind::Assign => self.put(Parsed::Assignment, 1),
+            Kind::Colon => self.put(Parsed::Colon, 1),
+            Kind::Comma => self.put(Parsed::Comma, 1),
+            Kind::Open => self.put(Parsed::LParen, 1),
+            Kind::Close => self.put(Parsed::RParen, 1),
+            Kind::OpenBracket => self.put(Parsed::LBracket, 1),
+            Kind::CloseBracket => self.put(Parsed::RBracket, 1),
+            Kind::UnicodeName | Kind::Semicolon | Kind::Malformed => return None,
+        }
+        Some(())
+    }
+
+    fn put(&mut self, token: Parsed, passed: usize) {
+        self.out.push(token);
+        self.at = self.at.saturating_add(passed);
+    }
+
+    fn drop_words(&mut self, count: usize) {
+        self.at = self.at.saturating_add(count);
+    }
+
+    fn before(&self) -> usize {
+        // Beyond every index when there is none.
+        self.at.wrapping_sub(1)
+    }
+
+    fn next(&self) -> usize {
+        self.at.saturating_add(1)
+    }
+
+    /// `1, 2, 3` uses what `1` uses.
+    fn literal(&mut self, token: Parsed) {
+        if let [.., last, Parsed::Comma] = self.out.as_slice()
+            && is_literal(last)
+        {
+            self.out.truncate(self.out.len().saturating_sub(1));
+            return self.drop_words(1);
+        }
+        self.put(token, 1);
+    }
+
+    fn word(&mut self) {
+        let (words, at) = (self.words, self.at);
+        let Some(name) = words.name(at) else { return self.drop_words(1) };
+        if words.kind(self.before()) == Some(Kind::Dot) || !builtin::is_keyword(&name) {
+            return self.named(&name);
+        }
+        match name.as_str() {
+            // `TABLE t` is `SELECT * FROM t`.
+            "table" => {
+                let spelled = [
+                    Parsed::make_word("SELECT", None),
+                    Parsed::Mul,
+                    Parsed::make_word("FROM", None),
+                ];
+                self.out.extend(spelled);
+                self.drop_words(1);
+            }
+            "variadic" => self.drop_words(1),
+            "only" if !words.is_any(self.before(), &["row", "rows"]) => self.drop_words(1),
+            "symmetric" | "asymmetric" if words.is(self.before(), "between") => self.drop_words(1),
+            "distinct" | "all" if words.is(self.before(), "by") => self.drop_words(1),
+            "uescape" if matches!(words.kind(self.next()), Some(Kind::Text)) => self.drop_words(2),
+            "exclude" if self.frame_exclusion() => {}
+            "operator" if words.kind(self.next()) == Some(Kind::Open) => self.spelled_operator(),
+            _ => self.put(Parsed::make_word(&name, None), 1),
+        }
+    }
+
+    /// Passes `EXCLUDE CURRENT ROW | GROUP | TIES | NO OTHERS` of a window frame.
+    fn frame_exclusion(&mut self) -> bool {
+        let count = if self.words.is_any(self.next(), &["group", "ties"]) {
+            2
+        } else if self.words.is_any(self.next(), &["current", "no"]) {
+            3
+        } else {
+            return false;
+        };
+        self.drop_words(count);
+        true
+    }
+
+    /// `OPERATOR(schema.+)`
+    fn spelled_operator(&mut self) {
+        let mut rest = self.words;
+        rest.pass(self.next());
+        let length = rest.group().map_or(0, |inner| inner.tokens.len());
+        self.drop_words(length.saturating_add(3));
+        self.infix();
+    }
+
+    fn named(&mut self, name: &str) {
+        let typed = self.words.kind(self.next()) == Some(Kind::Text)
+            && self.words.kind(self.before()) != Some(Kind::Dot);
+        if typed {
+            // `date '…'` is a cast of its literal.
+            self.out.extend([Parsed::SingleQuotedString(String::new()), Parsed::DoubleColon]);
+            self.put(Parsed::make_word(name, Some('"')), 2);
+        } else {
+            self.put(Parsed::make_word(name, Some('"')), 1);
+        }
+    }
+
+    fn operator(&mut self, symbol: &str) {
+        let token = match symbol {
+            "*" => Parsed::Mul,
+            "=" => Parsed::Eq,
+            "<>" | "!=" => Parsed::Neq,
+            "<" => Parsed::Lt,
+            ">" => Parsed::Gt,
+            "<=" => Parsed::LtEq,
+            ">=" => Parsed::GtEq,
+            "-" => Parsed::Minus,
+            "/" => Parsed::Div,
+            "%" => Parsed::Mod,
+            "||" => Parsed::StringConcat,
+            "=>" => Parsed::RArrow,
+            _ => {
+                self.drop_words(1);
+                return self.infix();
+            }
+        };
+        self.put(token, 1);
+    }
+
+    /// Puts an operator that may stand before one operand or between two.
+    fn infix(&mut self) {
+        let compares = self.words.is_any(self.at, &["any", "all", "some"]);
+        self.out.push(if compares { Parsed::Eq } else { Parsed::Plus });
+    }
+
+    /// `(row).*` uses what `(row)` uses.
+    fn dot(&mut self) {
+        let star = self.words.at(self.next()).is_some_and(|token| self.words.text(token) == "*");
+        if star && matches!(self.words.kind(self.before()), Some(Kind::Close | Kind::CloseBracket))
+        {
+            self.drop_words(2);
+        } else {
+            self.put(Parsed::Period, 1);
+        }
+    }
+}
+
+const fn is_literal(token: &Parsed) -> bool {
+    matches!(token, Parsed::SingleQuotedString(_) | Parsed::Number(..) | Parsed::Placeholder(_))
+}

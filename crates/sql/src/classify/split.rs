@@ -1,0 +1,99 @@
+//! A text's statements, as lists of tokens of bounded length.
+
+use super::findings::Findings;
+use super::surface;
+use super::words::Words;
+use crate::names::Names;
+use crate::scan::{Backslash, Kind, Lexer, Token};
+
+/// What is parsed at most: deep flat chains beyond would overflow the stack when the tree is dropped.
+const MOST_TOKENS: usize = 4_000;
+/// What is kept of a longer statement's start: enough to tell which statement it is.
+const HEAD: usize = 64;
+/// What is seen again with the next part, so that no call falls between two parts.
+const OVERLAP: usize = 16;
+
+/// One statement's tokens, without the semicolon.
+pub(super) struct Statement<'s> {
+    pub(super) tokens: &'s [Token],
+    /// For a statement that is too long to be parsed: what its tokens beyond the head show.
+    pub(super) beyond: Option<Findings>,
+}
+
+/// Splits a text at its semicolons.
+pub(super) struct Splitter<'a> {
+    sql: &'a str,
+    names: Names<'a>,
+    lexer: Lexer<'a>,
+    tokens: Vec<Token>,
+    malformed: bool,
+    depth: Depth,
+}
+
+/// Where a semicolon does not end a statement.
+#[derive(Default)]
+struct Depth {
+    /// Within parentheses: CREATE RULE … DO (…; …).
+    parens: usize,
+    /// Within BEGIN ATOMIC … END, counting each CASE, of a SQL-standard function body.
+    body: usize,
+}
+
+impl<'a> Splitter<'a> {
+    pub(super) fn new(sql: &'a str, names: Names<'a>) -> Self {
+        let lexer = Lexer::new(sql.as_bytes(), Backslash::Plain);
+        Self { sql, names, lexer, tokens: Vec::new(), malformed: false, depth: Depth::default() }
+    }
+
+    /// Whether anything met so far makes the server refuse the whole text.
+    pub(super) const fn is_malformed(&self) -> bool {
+        self.malformed
+    }
+
+    pub(super) const fn is_ambiguous(&self) -> bool {
+        self.lexer.is_ambiguous()
+    }
+
+    /// Reads the next statement that is not empty.
+    pub(super) fn next_statement(&mut self) -> Option<Statement<'_>> {
+        self.tokens.clear();
+        self.depth = Depth::default();
+        let mut beyond = None;
+        while let Some(token) = self.lexer.next() {
+            let nested = self.depth.parens > 0 || self.depth.body > 0;
+            match token.kind {
+                Kind::Semicolon if !nested && self.tokens.is_empty() => continue,
+                Kind::Semicolon if !nested => break,
+                Kind::Open => self.depth.parens = self.depth.parens.saturating_add(1),
+                Kind::Close => self.depth.parens = self.depth.parens.saturating_sub(1),
+                Kind::Malformed => self.malformed = true,
+                Kind::Word => self.count_body(token),
+                _ => {}
+            }
+            self.tokens.push(token);
+            if self.tokens.len() > MOST_TOKENS {
+                let found = beyond.get_or_insert_with(Findings::default);
+                surface::look(Words::new(self.sql, &self.tokens), self.names, found);
+                self.tokens.drain(HEAD..self.tokens.len().saturating_sub(OVERLAP));
+            }
+        }
+        (!self.tokens.is_empty()).then_some(Statement { tokens: &self.tokens, beyond })
+    }
+
+    /// Keeps `CREATE FUNCTION … BEGIN ATOMIC …; …; END` in one piece.
+    fn count_body(&mut self, token: Token) {
+        let words = Words::new(self.sql, &self.tokens);
+        if !words.is(0, "create") {
+            return;
+        }
+        let text = words.text(token);
+        let follows_begin = words.is(self.tokens.len().saturating_sub(1), "begin");
+        if self.depth.body == 0 {
+            self.depth.body = usize::from(follows_begin && text.eq_ignore_ascii_case("atomic"));
+        } else if text.eq_ignore_ascii_case("case") {
+            self.depth.body = self.depth.body.saturating_add(1);
+        } else if text.eq_ignore_ascii_case("end") {
+            self.depth.body = self.depth.body.saturating_sub(1);
+        }
+    }
+}

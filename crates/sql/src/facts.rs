@@ -1,0 +1,46 @@
+//! What using one object may do.
+
+use crate::class::{Class, Why};
+use crate::effect::Pin;
+
+/// What using a function, relation, operator or type may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Facts {
+    pub(crate) class: Class,
+    pub(crate) why: Why,
+    /// What it leaves in the session.
+    pub(crate) pin: Option<Pin>,
+    /// May act outside of the database.
+    pub(crate) outside: bool,
+}
+
+impl Facts {
+    /// Harmless everywhere.
+    pub(crate) const READ: Self = Self::new(Class::Read, Why::ReadOnly);
+
+    pub(crate) const fn new(class: Class, why: Why) -> Self {
+        Self { class, why, pin: None, outside: false }
+    }
+
+    pub(crate) const fn pinning(mut self, pin: Pin) -> Self {
+        self.pin = Some(pin);
+        self
+    }
+
+    pub(crate) const fn outside(mut self) -> Self {
+        self.outside = true;
+        self
+    }
+
+    /// Joins what two objects of one name may do.
+    pub(crate) fn or(self, other: Self) -> Self {
+        let stronger = if other.class > self.class { other } else { self };
+        Self { pin: self.pin.or(other.pin), outside: self.outside || other.outside, ..stronger }
+    }
+
+    /// The same effect for a reason of the object that leads to it.
+    pub(crate) const fn because(mut self, why: Why) -> Self {
+        self.why = why;
+        self
+    }
+}

@@ -1,0 +1,68 @@
+//! Names to facts, with or without a database's catalog.
+
+use crate::builtin;
+use crate::catalog::Catalog;
+use crate::class::{Class, Why};
+use crate::facts::Facts;
+
+/// Looks names up; a name that is nowhere may mean anything, hence may write.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Names<'a> {
+    pub(crate) catalog: Option<&'a Catalog>,
+}
+
+impl Names<'_> {
+    /// What a call of this name may do; `None` when there is no such function.
+    pub(crate) fn known_function(self, schema: Option<&str>, name: &str) -> Option<Facts> {
+        match self.catalog {
+            Some(catalog) => catalog.function(schema, name),
+            None if schema.is_none_or(|schema| schema == "pg_catalog") => builtin::function(name),
+            None => None,
+        }
+    }
+
+    pub(crate) fn function(self, schema: Option<&str>, name: &str) -> Facts {
+        let unknown = Facts::new(Class::Write, Why::UnknownFunction).outside();
+        self.known_function(schema, name).unwrap_or(unknown)
+    }
+
+    /// What `row.name` may call when `row` is of a relation.
+    pub(crate) fn row_function(self, name: &str) -> Facts {
+        self.catalog.map_or(Facts::READ, |catalog| catalog.row_function(name))
+    }
+
+    pub(crate) fn operator(self, symbol: &str) -> Facts {
+        let known = match self.catalog {
+            Some(catalog) => catalog.operator(symbol),
+            None => builtin::has_operator(symbol).then_some(Facts::READ),
+        };
+        known.unwrap_or(Facts::new(Class::Write, Why::UnknownOperator))
+    }
+
+    pub(crate) fn relation(self, schema: Option<&str>, name: &str) -> Facts {
+        let unknown = Facts::new(Class::Write, Why::UnknownRelation).outside();
+        match self.catalog {
+            Some(catalog) => catalog.relation(schema, name).unwrap_or(unknown),
+            // The missing catalog keeps the statement from replicas anyway.
+            None => builtin::relation(name).unwrap_or(Facts::READ),
+        }
+    }
+
+    pub(crate) fn type_name(self, schema: Option<&str>, name: &str) -> Facts {
+        let known = match self.catalog {
+            Some(catalog) => catalog.type_facts(schema, name),
+            None => Some(Facts::READ),
+        };
+        known.unwrap_or(Facts::new(Class::Write, Why::UnknownType))
+    }
+
+    /// What a cast to a type of PostgreSQL's own may do.
+    pub(crate) fn builtin_cast(self) -> Facts {
+        self.catalog.map_or(Facts::READ, Catalog::builtin_cast)
+    }
+
+    /// What any statement may do without naming it.
+    pub(crate) fn always(self) -> Facts {
+        self.catalog.map_or(Facts::READ, Catalog::always)
+    }
+}

@@ -219,7 +219,7 @@ mod tests {
         #[test]
         fn rounding_only_goes_down_to_a_page_start(lsn in any::<u64>()) {
             let rounded = Lsn(lsn).round_insert(WAL);
-            prop_assert!(rounded == Lsn(lsn) || (rounded.0 % WAL.block == 0 && lsn - rounded.0 <= 40));
+            prop_assert!(rounded == Lsn(lsn) || (rounded.0.is_multiple_of(WAL.block) && lsn - rounded.0 <= 40));
         }
     }
 }

@@ -1,6 +1,5 @@
 //! What became different, for the log.
 
-use super::member::{Member, Oddity, State};
 use crate::lsn::Timeline;
 use crate::topology::{Epoch, NodeId};
 
@@ -63,20 +62,4 @@ pub enum Event {
         /// The timeline that it is still on.
         timeline: Timeline,
     },
-}
-
-impl Event {
-    /// The event that tells of a node's oddity.
-    pub(super) fn odd(oddity: Oddity, member: &Member, system: Option<u64>) -> Option<Self> {
-        let (node, seen) = (member.id, member.seen?);
-        Some(match (oddity, seen.state) {
-            (Oddity::WrongSystem, _) => {
-                Self::WrongSystem { node, found: seen.system, expected: system? }
-            }
-            (Oddity::Superseded, State::Writable { timeline, .. }) => {
-                Self::Superseded { node, timeline }
-            }
-            (Oddity::Superseded, State::Standby { .. }) => return None,
-        })
-    }
 }

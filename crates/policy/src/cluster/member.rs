@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::event::Event;
 use super::membership::NodeSpec;
 use super::observation::{Observation, Observed};
 use super::verdict::{Claim, Claimant, Crown, Presence};
@@ -22,8 +23,8 @@ pub(super) struct Member {
     failing_since: Option<Instant>,
     pub(super) seen: Option<Seen>,
     pub(super) replay: Replay,
-    /// What was told about it already, so that it is told once.
-    pub(super) oddity: Option<Oddity>,
+    /// The oddity that was told already, so that it is told once.
+    pub(super) told: Option<Event>,
 }
 
 /// The last observation, without positions.
@@ -42,15 +43,6 @@ pub(super) enum State {
     Writable { timeline: Timeline, claim: Claim },
     /// It was in recovery; `follows` is the newest timeline that it was seen on, if any was.
     Standby { follows: Option<Timeline> },
-}
-
-/// Something about a node that an operator should look at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Oddity {
-    /// It belongs to another cluster.
-    WrongSystem,
-    /// It takes writes on a timeline that was succeeded.
-    Superseded,
 }
 
 /// How far a standby's replay was measured to be, and what that says of its age.
@@ -82,7 +74,7 @@ impl Member {
             failing_since: None,
             seen: None,
             replay: Replay::default(),
-            oddity: None,
+            told: None,
         }
     }
 
@@ -191,6 +183,22 @@ impl Member {
         match self.seen.filter(|seen| seen.system == system)?.state {
             State::Standby { follows } => follows,
             State::Writable { .. } => None,
+        }
+    }
+
+    /// What an operator should know of a node that answers and yet can't be used.
+    pub(super) fn oddity(&self, system: u64, last: Option<Crown>) -> Option<Event> {
+        let (node, seen) = (self.id, self.seen.filter(|_| self.health == Health::Up)?);
+        if seen.system != system {
+            return Some(Event::WrongSystem { node, found: seen.system, expected: system });
+        }
+        match seen.state {
+            State::Writable { timeline, .. }
+                if last.is_some_and(|last| timeline < last.timeline) =>
+            {
+                Some(Event::Superseded { node, timeline })
+            }
+            State::Writable { .. } | State::Standby { .. } => None,
         }
     }
 

@@ -16,7 +16,7 @@ mod verdict;
 use std::time::Instant;
 
 pub use event::Event;
-use member::{Member, Oddity, State};
+use member::{Member, State};
 pub use membership::{MembershipError, NodePatch, NodeSpec};
 pub use observation::{Observation, Observed};
 pub use pace::Timing;
@@ -254,22 +254,11 @@ impl Cluster {
 
     /// Tells once of each node that answers and yet can't be used.
     fn note_oddities(&mut self) {
-        let (system, crown) = (self.system, self.crown);
         for member in &mut self.members {
-            let oddity = member.seen.and_then(|seen| match seen.state {
-                _ if system.is_some_and(|system| system != seen.system) => {
-                    Some(Oddity::WrongSystem)
-                }
-                State::Writable { timeline, .. }
-                    if crown.is_some_and(|crown| timeline < crown.timeline) =>
-                {
-                    Some(Oddity::Superseded)
-                }
-                State::Writable { .. } | State::Standby { .. } => None,
-            });
-            if oddity != member.oddity {
-                member.oddity = oddity;
-                self.events.extend(oddity.and_then(|oddity| Event::odd(oddity, member, system)));
+            let oddity = self.system.and_then(|system| member.oddity(system, self.crown));
+            if oddity != member.told {
+                member.told = oddity;
+                self.events.extend(oddity);
             }
         }
     }

@@ -36,6 +36,29 @@ async fn a_replica_that_passed_a_tickets_fence_shows_its_write() {
 }
 
 #[tokio::test]
+async fn a_replica_is_probed_sooner_while_a_fence_waits_for_it() {
+    let cluster = Cluster::builder().replicas(1).start().unwrap();
+    let (primary, replicas) = (cluster.primary(), cluster.replicas());
+    let mut rig = Plan::of(&cluster).start();
+    rig.until_led_by(primary, &replicas).await;
+    let writer = primary.connect("app", "app").await.unwrap();
+    writer.batch_execute("CREATE TABLE t (id int)").await.unwrap();
+    let mut waits = Vec::new();
+    for _ in 0..21 {
+        writer.batch_execute("INSERT INTO t VALUES (1)").await.unwrap();
+        let begun = tokio::time::Instant::now();
+        let ticket = rig.take_ticket();
+        let fence = rig.answer(ticket).await.fence();
+        rig.until("replay up to the fence", |seen| has_passed(seen, replicas[0], fence)).await;
+        waits.push(begun.elapsed());
+    }
+    waits.sort();
+    // At the idle pace half of them would wait for more than half of its pause.
+    let idle = policy::cluster::Timing::default().probe_idle;
+    assert!(waits[10] < idle / 4, "{waits:?}");
+}
+
+#[tokio::test]
 async fn a_paused_replica_does_not_pass_the_fence_of_a_later_write() {
     let cluster = Cluster::builder().replicas(1).start().unwrap();
     let (primary, replicas) = (cluster.primary(), cluster.replicas());

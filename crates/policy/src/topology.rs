@@ -110,6 +110,8 @@ impl NodeView {
 pub struct Topology {
     /// The cluster's name in the configuration.
     pub cluster: Box<str>,
+    /// `pg_control_system().system_identifier` that all members share; `None` before the first answer.
+    pub system: Option<u64>,
     /// Grows with every published snapshot.
     pub generation: u64,
     /// Grows with every change of primary.

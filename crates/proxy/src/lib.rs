@@ -1,1 +1,51 @@
 //! The client data path: listener, session loop, pools, relay.
+//!
+//! Knows sockets and the order in which things happen. Every decision is a call into `wire`, `sql`
+//! or `policy`. Does not know YAML, HTTP, or how roles and lag are found out.
+//!
+//! | file | question |
+//! |---|---|
+//! | `session.rs` | what happens to a cycle, step by step? |
+//! | `intake.rs`, `cycle.rs` | where does a cycle end, and what does it say? |
+//! | `place.rs` | which server takes it? |
+//! | `forward.rs`, `relay.rs` | how do bytes get there and back? |
+//! | `settle.rs` | what does it leave behind? |
+//! | `alone.rs` | what does Weir answer itself? |
+//! | `pool.rs`, `pools.rs`, `permits.rs` | who may use which server? |
+//! | `server.rs`, `greeting.rs`, `settings.rs` | how is a server opened and brought to a session's settings? |
+//! | `handshake.rs`, `admission.rs` | how does a client become a session? |
+//! | `worker.rs` | what does one thread own? |
+//! | `error.rs` | what is a client told? |
+
+pub mod config;
+
+mod admission;
+mod alone;
+mod buffer;
+mod classes;
+mod cycle;
+mod database;
+mod error;
+mod forward;
+mod greeting;
+mod handshake;
+mod intake;
+mod metrics;
+mod peer;
+mod permits;
+mod place;
+mod pool;
+mod pools;
+mod relay;
+mod scope;
+mod server;
+mod session;
+mod settings;
+mod settle;
+mod start;
+mod stream;
+mod token;
+mod view;
+mod worker;
+
+pub use start::Proxy;

@@ -195,7 +195,7 @@ async fn obey(mut wanted: mpsc::Receiver<Command>, topology: watch::Sender<Arc<T
         let (Command::Add { reply, .. }
         | Command::Patch { reply, .. }
         | Command::Remove { reply, .. }) = command;
-        drop(reply.send(outcome));
+        let _ = reply.send(outcome);
     }
 }
 
@@ -209,6 +209,7 @@ fn made_by_hand() -> Topology {
     fresh.lag_bytes = Some(0);
     Topology {
         cluster: "main".into(),
+        system: None,
         generation: 1,
         epoch: Epoch(1),
         leader: Leader::Node { id: NodeId(1), timeline: Timeline(1) },

@@ -259,6 +259,7 @@ pub(crate) fn mute(name: &str) -> (TcpListener, NodeSpec) {
 fn nothing() -> Topology {
     Topology {
         cluster: "main".into(),
+        system: None,
         generation: 0,
         epoch: policy::Epoch(0),
         leader: Leader::Missing { since: tokio::time::Instant::now().into_std() },

@@ -137,6 +137,7 @@ impl Cluster {
         let view = |member: &Member| member.view(member.role(self.system, leader), samples);
         Topology {
             cluster: self.name.clone(),
+            system: self.system,
             generation: self.generation,
             epoch: self.epoch,
             leader: self.leader,

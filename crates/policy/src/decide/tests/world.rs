@@ -44,6 +44,7 @@ impl World {
             now,
             topology: Topology {
                 cluster: "main".into(),
+                system: None,
                 generation: 1,
                 epoch: Epoch(1),
                 leader,

@@ -1,0 +1,354 @@
+//! Which reply belongs to which message, and what does the client see of it?
+//!
+//! A server answers messages in order, so a queue of what was sent tells for each reply whether
+//! it is the client's, Weir's own (swallowed), or one that Weir owes the client without asking the
+//! server. After an error the server skips to the next `Sync` (manual, 55.2.3), and so does this.
+
+use std::collections::VecDeque;
+
+use wire::{Interest, tag};
+
+use crate::prepared::StatementId;
+
+/// One message that was sent, or that the client believes was sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Expect {
+    /// The client's `Parse`; a named one makes a statement known to client and server.
+    Parse(Option<Named>),
+    /// Weir's own `Parse`: the statement was prepared on another server.
+    OwnParse(Option<StatementId>),
+    /// A `Parse` that needs no server: this one has the statement.
+    SkippedParse(Named),
+    /// The client's `Bind`.
+    Bind,
+    /// The client's `Close` of a portal.
+    Close,
+    /// The client's `Close` of a statement, which servers keep.
+    SkippedClose(Box<[u8]>),
+    /// Weir's own `Close` of a statement that was least recently used.
+    OwnClose(StatementId),
+    /// The client's `Describe` of a statement or portal.
+    Describe,
+    /// The client's `Execute`.
+    Execute,
+    /// A message made to fail in place of one that Weir refuses; the client is told this instead.
+    Refused(Box<[u8]>),
+    /// The client's `Query` or `FunctionCall`: all up to `ReadyForQuery`.
+    Query,
+    /// The client's `Sync`.
+    Sync,
+    /// Weir's own query: nothing of its answer is shown.
+    OwnQuery,
+}
+
+/// A client's name for a statement.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Named {
+    /// The client's name.
+    pub name: Box<[u8]>,
+    /// The statement.
+    pub statement: std::rc::Rc<crate::prepared::Statement>,
+}
+
+/// What the client sees of a reply.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use]
+pub enum Show {
+    /// The reply as it is.
+    AsIs,
+    /// Nothing.
+    Nothing,
+    /// This message instead.
+    Instead(Box<[u8]>),
+}
+
+/// What a reply taught.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Learned {
+    /// Client and server know this statement now.
+    Prepared(Named),
+    /// The server knows this statement now.
+    OnServer(StatementId),
+    /// The server has forgotten this statement.
+    OffServer(StatementId),
+    /// The client has forgotten this name.
+    Forgotten(Box<[u8]>),
+}
+
+/// The replies that are still to come on one server.
+#[derive(Debug, Default)]
+pub struct Replies {
+    queue: VecDeque<Expect>,
+    /// Whether every message is in the queue, or only those that end cycles.
+    tracked: bool,
+    /// Whether the server skips everything up to the next `Sync`, which was not sent yet.
+    skipping: bool,
+}
+
+const ENDS: Interest = Interest::of(&[
+    tag::READY,
+    tag::COMMAND_COMPLETE,
+    tag::PARAMETER_STATUS,
+    tag::ERROR,
+    tag::COPY_IN,
+    tag::COPY_BOTH,
+]);
+const ALL: Interest = ENDS
+    .with(tag::PARSE_COMPLETE)
+    .with(tag::BIND_COMPLETE)
+    .with(tag::CLOSE_COMPLETE)
+    .with(tag::ROW_DESCRIPTION)
+    .with(tag::NO_DATA)
+    .with(tag::PORTAL_SUSPENDED)
+    .with(tag::EMPTY_QUERY);
+/// While nothing is shown, every message must be seen.
+const EVERYTHING: Interest = ALL
+    .with(tag::DATA_ROW)
+    .with(tag::NOTICE)
+    .with(tag::PARAMETER_DESCRIPTION)
+    .with(tag::COPY_OUT)
+    .with(tag::COPY_DATA)
+    .with(tag::COPY_DONE)
+    .with(tag::FUNCTION_RESULT);
+
+impl Replies {
+    /// Takes note of a message that was sent.
+    pub fn push(&mut self, expect: Expect) {
+        let ends = matches!(expect, Expect::Query | Expect::Sync | Expect::OwnQuery);
+        self.tracked |= !matches!(expect, Expect::Query | Expect::Sync);
+        if ends || !self.skipping {
+            self.queue.push_back(expect);
+        }
+    }
+
+    /// Whether nothing more is to come.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    /// Whether the reply is shown byte for byte, so that it need not be taken apart.
+    #[must_use]
+    pub fn as_is(&self) -> bool {
+        !self.tracked
+    }
+
+    /// Whether a message that ends a cycle was sent and not answered yet.
+    #[must_use]
+    pub fn ends(&self) -> bool {
+        self.queue
+            .iter()
+            .any(|expect| matches!(expect, Expect::Query | Expect::Sync | Expect::OwnQuery))
+    }
+
+    /// The tags that must be looked at now.
+    #[must_use]
+    pub fn interest(&self) -> Interest {
+        match (self.tracked, self.queue.front()) {
+            (_, Some(Expect::OwnQuery)) => EVERYTHING,
+            (true, _) => ALL,
+            (false, _) => ENDS,
+        }
+    }
+
+    /// Whether replies are Weir's own business now.
+    #[must_use]
+    pub fn own(&self) -> bool {
+        matches!(self.queue.front(), Some(Expect::OwnQuery))
+    }
+
+    /// The reply that the client is owed before anything else, if there is one.
+    pub fn owed(&mut self) -> Option<Learned> {
+        match self.queue.pop_front()? {
+            Expect::SkippedParse(named) => Some(Learned::Prepared(named)),
+            Expect::SkippedClose(name) => Some(Learned::Forgotten(name)),
+            other => {
+                self.queue.push_front(other);
+                None
+            }
+        }
+    }
+
+    /// Takes note of a reply of one of the tags in [`Self::interest`]; pay what is
+    /// [owed](Self::owed) before.
+    pub fn see(&mut self, reply: u8) -> (Show, Option<Learned>) {
+        if reply == tag::READY {
+            return (self.ready(), None);
+        }
+        if self.own() {
+            return (Show::Nothing, None);
+        }
+        if reply == tag::ERROR {
+            return (self.error(), None);
+        }
+        if self.tracked { self.answer(reply) } else { (Show::AsIs, None) }
+    }
+
+    fn ready(&mut self) -> Show {
+        self.skipping = false;
+        let ended = self.queue.pop_front();
+        if self.queue.is_empty() {
+            self.tracked = false;
+        }
+        if ended == Some(Expect::OwnQuery) { Show::Nothing } else { Show::AsIs }
+    }
+
+    fn error(&mut self) -> Show {
+        let mut show = Show::AsIs;
+        if let Some(Expect::Refused(message)) = self.queue.front_mut() {
+            show = Show::Instead(std::mem::take(message));
+        }
+        while self
+            .queue
+            .front()
+            .is_some_and(|expect| !matches!(expect, Expect::Query | Expect::Sync))
+        {
+            self.queue.pop_front();
+        }
+        self.skipping = self.queue.is_empty();
+        show
+    }
+
+    fn answer(&mut self, reply: u8) -> (Show, Option<Learned>) {
+        let answers = match (reply, self.queue.front()) {
+            (tag::PARSE_COMPLETE, Some(Expect::Parse(_) | Expect::OwnParse(_)))
+            | (tag::BIND_COMPLETE, Some(Expect::Bind))
+            | (tag::CLOSE_COMPLETE, Some(Expect::Close | Expect::OwnClose(_)))
+            | (tag::ROW_DESCRIPTION | tag::NO_DATA, Some(Expect::Describe))
+            | (
+                tag::COMMAND_COMPLETE | tag::PORTAL_SUSPENDED | tag::EMPTY_QUERY,
+                Some(Expect::Execute),
+            ) => true,
+            (_, _) => false,
+        };
+        if !answers {
+            return (Show::AsIs, None);
+        }
+        match self.queue.pop_front() {
+            Some(Expect::Parse(Some(named))) => (Show::AsIs, Some(Learned::Prepared(named))),
+            Some(Expect::OwnParse(id)) => (Show::Nothing, id.map(Learned::OnServer)),
+            Some(Expect::OwnClose(id)) => (Show::Nothing, Some(Learned::OffServer(id))),
+            _ => (Show::AsIs, None),
+        }
+    }
+
+    /// Takes note that the server entered copy-in mode: a `Sync` that was sent behind the
+    /// `Execute` is ignored by it (manual, 55.2.6), so another one must follow the data.
+    ///
+    /// Returns whether the client has to send a `Sync` of its own for the cycle to end.
+    pub fn copy_in(&mut self) -> bool {
+        if matches!(self.queue.back(), Some(Expect::Query)) {
+            return false;
+        }
+        if matches!(self.queue.back(), Some(Expect::Sync)) {
+            self.queue.pop_back();
+        }
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::rc::Rc;
+
+    use super::*;
+    use crate::prepared::Statement;
+
+    fn named(name: &str, id: StatementId) -> Named {
+        let statement = Rc::new(Statement { id, sql: Box::default(), types: Box::default() });
+        Named { name: name.as_bytes().into(), statement }
+    }
+
+    fn replies(expects: impl IntoIterator<Item = Expect>) -> Replies {
+        let mut replies = Replies::default();
+        expects.into_iter().for_each(|expect| replies.push(expect));
+        replies
+    }
+
+    #[test]
+    fn a_statement_is_known_only_once_its_parse_was_answered() {
+        let mut replies = replies([Expect::Parse(Some(named("s", 7))), Expect::Sync]);
+        let (show, learned) = replies.see(tag::PARSE_COMPLETE);
+        assert_eq!((show, learned), (Show::AsIs, Some(Learned::Prepared(named("s", 7)))));
+        assert_eq!(replies.see(tag::READY), (Show::AsIs, None));
+        assert!(replies.is_empty());
+    }
+
+    #[test]
+    fn a_failed_parse_is_not_known_and_owes_nothing() {
+        let mut replies = replies([
+            Expect::Parse(Some(named("s", 7))),
+            Expect::SkippedParse(named("t", 8)),
+            Expect::Bind,
+            Expect::Sync,
+        ]);
+        assert_eq!(replies.see(tag::ERROR), (Show::AsIs, None));
+        assert_eq!(replies.owed(), None, "behind an error nothing is owed up to the Sync");
+        assert_eq!(replies.see(tag::READY), (Show::AsIs, None));
+        assert!(replies.is_empty());
+    }
+
+    #[test]
+    fn what_is_owed_is_paid_in_its_place() {
+        let mut replies = replies([
+            Expect::Bind,
+            Expect::SkippedParse(named("s", 7)),
+            Expect::SkippedClose(b"t"[..].into()),
+        ]);
+        assert_eq!(replies.owed(), None, "the Bind before it is not answered yet");
+        assert_eq!(replies.see(tag::BIND_COMPLETE), (Show::AsIs, None));
+        assert_eq!(replies.owed(), Some(Learned::Prepared(named("s", 7))));
+        assert_eq!(replies.owed(), Some(Learned::Forgotten(b"t"[..].into())));
+        assert_eq!(replies.owed(), None);
+    }
+
+    #[test]
+    fn nothing_of_an_own_query_is_shown() {
+        let mut replies = replies([Expect::OwnQuery, Expect::Query]);
+        for reply in
+            [tag::ROW_DESCRIPTION, tag::DATA_ROW, tag::COMMAND_COMPLETE, tag::ERROR, tag::READY]
+        {
+            assert!(replies.interest().has(reply));
+            assert_eq!(replies.see(reply).0, Show::Nothing);
+        }
+        assert_eq!(replies.see(tag::READY), (Show::AsIs, None));
+        assert!(replies.as_is(), "the next cycle need not be taken apart");
+    }
+
+    #[test]
+    fn messages_behind_an_error_wait_for_the_sync_that_was_not_sent_yet() {
+        let mut replies = replies([Expect::Parse(None), Expect::Bind]);
+        assert_eq!(replies.see(tag::ERROR), (Show::AsIs, None));
+        replies.push(Expect::Execute);
+        replies.push(Expect::Sync);
+        assert_eq!(replies.see(tag::READY), (Show::AsIs, None));
+        assert!(replies.is_empty());
+    }
+
+    #[test]
+    fn a_refused_message_tells_the_refusal_in_place_of_the_servers_error() {
+        let mut replies = replies([Expect::Refused(b"E!"[..].into()), Expect::Sync]);
+        assert_eq!(replies.see(tag::ERROR), (Show::Instead(b"E!"[..].into()), None));
+        assert_eq!(replies.see(tag::READY), (Show::AsIs, None));
+    }
+
+    #[test]
+    fn a_sync_sent_before_copy_in_is_ignored_and_another_one_is_needed() {
+        let mut extended = replies([Expect::Execute, Expect::Sync]);
+        assert!(extended.copy_in());
+        assert!(!extended.ends());
+        let mut simple = replies([Expect::Query]);
+        assert!(!simple.copy_in());
+        assert!(simple.ends());
+    }
+
+    #[test]
+    fn the_row_description_of_an_execute_is_not_taken_for_a_describes() {
+        let mut replies = replies([Expect::Execute, Expect::Describe, Expect::Sync]);
+        assert_eq!(replies.see(tag::ROW_DESCRIPTION), (Show::AsIs, None));
+        assert_eq!(replies.see(tag::COMMAND_COMPLETE), (Show::AsIs, None));
+        assert_eq!(replies.see(tag::NO_DATA), (Show::AsIs, None));
+        assert_eq!(replies.see(tag::READY), (Show::AsIs, None));
+        assert!(replies.is_empty());
+    }
+}

@@ -1,0 +1,16 @@
+//! What the data path tells control, as plain values.
+
+use crate::topology::NodeId;
+
+/// Something that the data path noticed before the next probe could.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Signal {
+    /// A connection to this node could not be made or was lost: probe it now.
+    Lost(NodeId),
+    /// A server of this node said `in_hot_standby=off`: probe it now.
+    Promoted(NodeId),
+    /// A client logged in to this database: its catalog is wanted from now on.
+    Database(Box<str>),
+    /// A statement that changes the schema ended in this database: load its catalog anew.
+    SchemaChanged(Box<str>),
+}

@@ -1,0 +1,360 @@
+//! What Weir answers without a server: its own settings, a `BEGIN READ ONLY` that it holds back,
+//! groups that ask for nothing, and its own errors.
+
+use std::rc::Rc;
+
+use policy::Reason;
+use sql::{Access, Chain, Classified, Effect, Isolation, SetScope};
+use wire::{Described, Frontend, TxStatus};
+
+use crate::cycle::{Cycle, Kind, Reading, own_setting};
+use crate::error::Cause;
+use crate::intake::End;
+use crate::metrics::Side;
+use crate::session::{Ending, LastRoute, Session};
+use crate::token::Token;
+
+/// What became of a cycle that might need no server.
+#[derive(Debug)]
+pub(crate) enum Alone {
+    /// It was answered.
+    Answered,
+    /// It needs a server.
+    No,
+    /// It is refused, and the transaction that is open on a server must fail by it.
+    Refused(Box<[u8]>),
+}
+
+impl Session {
+    /// Answers the cycle if it needs no server.
+    pub(crate) async fn answer_alone(
+        &mut self,
+        cycle: Cycle,
+        reading: &Reading,
+    ) -> Result<Alone, Ending> {
+        if self.group.open || !matches!(cycle.end, End::Query | End::Sync) {
+            return Ok(Alone::No);
+        }
+        if reading.kind == Kind::Housekeeping && self.lease.is_none() {
+            self.answer_group(cycle).await?;
+            return Ok(Alone::Answered);
+        }
+        if reading.is_own() && self.status != TxStatus::Failed {
+            return self.answer_own(cycle, reading).await;
+        }
+        if let Some(tag) = self.transaction_alone(cycle, reading) {
+            wire::put_command_complete(&mut self.outbound.bytes, tag);
+            self.answered_alone().await?;
+            return Ok(Alone::Answered);
+        }
+        Ok(Alone::No)
+    }
+
+    /// Appends `ReadyForQuery` and sends all.
+    async fn answered_alone(&mut self) -> Result<(), Ending> {
+        self.worker.metrics.routed(Side::Weir, Reason::Local);
+        wire::put_ready(&mut self.outbound.bytes, self.status);
+        self.send().await
+    }
+
+    async fn send(&mut self) -> Result<(), Ending> {
+        let sent = self.stream.write_all(self.outbound.unsent()).await;
+        self.outbound.clear();
+        sent.map_err(|_| Ending::Left)
+    }
+
+    /// Holds a `BEGIN READ ONLY` back until it is known what it begins with, and ends one that
+    /// began with nothing. Returns the command tag.
+    fn transaction_alone(&mut self, cycle: Cycle, reading: &Reading) -> Option<&'static str> {
+        if reading.kind != Kind::Simple || self.lease.is_some() || reading.hinted.is_some() {
+            return None;
+        }
+        let effect = reading.lone_effect()?;
+        match (effect, self.begin.is_some()) {
+            (Effect::Begin(modes), false) => {
+                let wanted = modes.access == Some(Access::ReadOnly)
+                    && modes.isolation != Some(Isolation::Serializable)
+                    && modes.deferrable.is_none()
+                    && self.database.returns_servers()
+                    && !self.settings.serializable;
+                if !wanted {
+                    return None;
+                }
+                let bytes = self.inbound.unread().get(..cycle.length).unwrap_or_default();
+                let word = bytes.get(5..).unwrap_or_default().trim_ascii_start();
+                let start = word.get(..5).is_some_and(|word| word.eq_ignore_ascii_case(b"START"));
+                self.begin = Some(bytes.to_vec());
+                self.status = TxStatus::Open;
+                self.meaning.begin_deferred();
+                Some(if start { "START TRANSACTION" } else { "BEGIN" })
+            }
+            (Effect::Commit { chain: Chain::No }, true) => {
+                self.end_deferred(true);
+                Some("COMMIT")
+            }
+            (Effect::Rollback { chain: Chain::No }, true) => {
+                self.end_deferred(false);
+                Some("ROLLBACK")
+            }
+            _ => None,
+        }
+    }
+
+    #[expect(clippy::fn_params_excessive_bools, reason = "the two ways a transaction ends")]
+    fn end_deferred(&mut self, committed: bool) {
+        self.begin = None;
+        self.status = TxStatus::Idle;
+        self.meaning.end_deferred(committed);
+    }
+
+    /// A group of nothing but `Close` of statements and `Sync`.
+    async fn answer_group(&mut self, cycle: Cycle) -> Result<(), Ending> {
+        let bytes = self.inbound.unread().get(..cycle.length).unwrap_or_default();
+        let mut rest = bytes;
+        while let Ok(Some((frame, after))) = wire::next_frame(rest, usize::MAX) {
+            rest = after;
+            if let Ok(Frontend::Close { name, .. }) = wire::parse_frontend(&frame) {
+                self.statements.remove(name);
+                wire::put_close_complete(&mut self.outbound.bytes);
+            }
+        }
+        self.answered_alone().await
+    }
+
+    /// A cycle about `weir.*` settings alone.
+    async fn answer_own(&mut self, cycle: Cycle, reading: &Reading) -> Result<Alone, Ending> {
+        if reading
+            .effects()
+            .iter()
+            .any(|effect| matches!(effect, Effect::Show(name) if &**name == "weir.lsn"))
+        {
+            self.fresh_ticket().await;
+        }
+        let bytes = self.inbound.unread().get(..cycle.length).unwrap_or_default().to_vec();
+        match self.answer_messages(&bytes, reading) {
+            Ok(()) => {}
+            Err(cause) if self.lease.is_some() && self.status == TxStatus::Open => {
+                self.outbound.clear();
+                let mut told = Vec::new();
+                let _told = cause.put(&mut told);
+                return Ok(Alone::Refused(told.into()));
+            }
+            // What came before the error is answered; what comes behind it, up to Sync, is not.
+            Err(cause) => {
+                let _told = cause.put(&mut self.outbound.bytes);
+            }
+        }
+        self.answered_alone().await?;
+        Ok(Alone::Answered)
+    }
+
+    /// Waits, for a bounded time, until the clock covers everything that has ended so far.
+    async fn fresh_ticket(&mut self) {
+        let cluster = Rc::clone(&self.database.cluster);
+        let ticket = cluster.take_ticket();
+        self.meaning.took(ticket);
+        let mut answers = cluster.answers.receiver();
+        let limit = self.worker.live().pool.failover_hold;
+        let covered = answers.wait_for(|answers| answers.covering(ticket).is_some());
+        drop(tokio::time::timeout(limit, covered).await);
+    }
+
+    fn answer_messages(&mut self, bytes: &[u8], reading: &Reading) -> Result<(), Cause> {
+        let mut portals: Vec<(Vec<u8>, Rc<Classified>)> = Vec::new();
+        let mut rest = bytes;
+        while let Ok(Some((frame, after))) = wire::next_frame(rest, usize::MAX) {
+            rest = after;
+            let Ok(message) = wire::parse_frontend(&frame) else { continue };
+            match message {
+                Frontend::Query { .. } => {
+                    if let Some(effect) = reading.lone_effect() {
+                        self.answer_setting(effect, Form::Simple)?;
+                    }
+                }
+                Frontend::Parse { name, sql, types } => {
+                    if name.is_empty() {
+                        self.statements.set_unnamed(sql, types);
+                    } else {
+                        let statement = self.worker.interner.borrow_mut().intern(sql, types);
+                        self.statements.insert(name, statement);
+                    }
+                    wire::put_parse_complete(&mut self.outbound.bytes);
+                }
+                Frontend::Bind { portal, statement, .. } => {
+                    portals.extend(self.class_of(statement).map(|class| (portal.to_vec(), class)));
+                    wire::put_bind_complete(&mut self.outbound.bytes);
+                }
+                Frontend::Describe { kind, name } => {
+                    let class = match kind {
+                        Described::Statement => {
+                            wire::put_parameter_description_empty(&mut self.outbound.bytes);
+                            self.class_of(name)
+                        }
+                        Described::Portal => portal_class(&portals, name),
+                    };
+                    describe(&mut self.outbound.bytes, class.as_deref().and_then(own_setting));
+                }
+                Frontend::Execute { portal, .. } => {
+                    let class = portal_class(&portals, portal);
+                    if let Some(effect) = class.as_deref().and_then(own_setting) {
+                        self.answer_setting(effect, Form::Extended)?;
+                    }
+                }
+                Frontend::Close { kind, name } => {
+                    if kind == Described::Statement {
+                        self.statements.remove(name);
+                    }
+                    wire::put_close_complete(&mut self.outbound.bytes);
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn class_of(&self, name: &[u8]) -> Option<Rc<Classified>> {
+        let sql = if name.is_empty() {
+            self.statements.unnamed().map(|unnamed| unnamed.sql.as_slice())
+        } else {
+            self.statements.get(name).map(|statement| &*statement.sql)
+        }?;
+        let catalog = self.database.catalog();
+        Some(self.database.classes.of(sql, catalog.as_ref(), &self.worker.metrics))
+    }
+
+    fn answer_setting(&mut self, effect: &Effect, form: Form) -> Result<(), Cause> {
+        let (name, tag) = match effect {
+            Effect::Show(name) => (name, "SHOW"),
+            Effect::Set { name, .. } => (name, "SET"),
+            Effect::Reset(name) => (name, "RESET"),
+            _ => return Ok(()),
+        };
+        let short = name.trim_start_matches("weir.");
+        match effect {
+            Effect::Show(_) => {
+                let value =
+                    self.show(short).ok_or_else(|| bad(name, "there is no such setting"))?;
+                if form == Form::Simple {
+                    wire::put_row_description(&mut self.outbound.bytes, &[name]);
+                }
+                wire::put_data_row(&mut self.outbound.bytes, &[Some(value.as_bytes())]);
+            }
+            Effect::Set { value: Some(value), .. } if short == "min_lsn" => {
+                self.set_min_lsn(value)?
+            }
+            Effect::Set { value, scope, .. } => self.set(name, short, value.as_deref(), *scope)?,
+            _ => self.set(name, short, None, SetScope::Session)?,
+        }
+        wire::put_command_complete(&mut self.outbound.bytes, tag);
+        Ok(())
+    }
+
+    fn set(
+        &mut self,
+        name: &str,
+        short: &str,
+        value: Option<&str>,
+        scope: SetScope,
+    ) -> Result<(), Cause> {
+        self.meaning.set(short, value, scope).map_err(|error| bad(name, error))
+    }
+
+    fn set_min_lsn(&mut self, value: &str) -> Result<(), Cause> {
+        let token: Token = value.parse().map_err(|error| bad("weir.min_lsn", error))?;
+        let topology = self.database.cluster.topology.newest();
+        if topology.system.is_some_and(|system| system != token.system) {
+            return Err(bad("weir.min_lsn", "the token is of another database system"));
+        }
+        // A token of an older timeline is never passed by a replica, so the primary serves.
+        self.meaning.raise_floor(token.fence);
+        Ok(())
+    }
+
+    fn show(&mut self, name: &str) -> Option<String> {
+        match name {
+            "last_route" => Some(self.last_route.to_string()),
+            "lsn" => self.token(),
+            _ => self.meaning.wishes().get(name),
+        }
+    }
+
+    fn token(&self) -> Option<String> {
+        let answers = self.database.cluster.answers.newest();
+        let fence = answers.newest()?.fence();
+        let system = self.database.cluster.topology.newest().system?;
+        Some(Token { system, fence }.to_string())
+    }
+
+    /// Tells the client why its cycle is not served.
+    pub(crate) async fn tell(&mut self, cause: &Cause, cycle: Cycle) -> Result<(), Ending> {
+        if !cause.session_lives() {
+            return Err(Ending::Told(cause.clone()));
+        }
+        tracing::info!(session = self.number.0, %cause, "cycle refused");
+        let _told = cause.put(&mut self.outbound.bytes);
+        self.group.clear();
+        match cycle.end {
+            End::Query | End::Sync => wire::put_ready(&mut self.outbound.bytes, self.status),
+            End::Open => self.skipping = true,
+            End::Cut { missing } => {
+                self.discard = missing;
+                if self.inbound.unread().first() == Some(&wire::ftag::BIND) {
+                    self.skipping = true;
+                } else {
+                    wire::put_ready(&mut self.outbound.bytes, self.status);
+                }
+            }
+        }
+        self.send().await
+    }
+
+    /// Whether the cycle is part of a group that was refused already.
+    pub(crate) fn skip(&mut self, cycle: Cycle) -> bool {
+        let skip = self.skipping;
+        if skip {
+            self.skipping = cycle.end != End::Sync;
+            if let End::Cut { missing } = cycle.end {
+                self.discard = missing;
+            }
+        }
+        skip
+    }
+
+    /// Answers the `Sync` that ends a refused group.
+    pub(crate) async fn ready_after_skipping(&mut self, cycle: Cycle) -> Result<(), Ending> {
+        if cycle.end != End::Sync {
+            return Ok(());
+        }
+        wire::put_ready(&mut self.outbound.bytes, self.status);
+        self.send().await
+    }
+}
+
+/// Which protocol a `SHOW` came by: in the extended one, `Describe` told the columns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Simple,
+    Extended,
+}
+
+fn bad(name: &str, problem: impl std::fmt::Display) -> Cause {
+    Cause::BadSetting { name: name.to_owned(), problem: problem.to_string() }
+}
+
+fn portal_class(portals: &[(Vec<u8>, Rc<Classified>)], name: &[u8]) -> Option<Rc<Classified>> {
+    portals.iter().rev().find(|(portal, _)| portal == name).map(|(_, class)| Rc::clone(class))
+}
+
+fn describe(out: &mut Vec<u8>, effect: Option<&Effect>) {
+    match effect {
+        Some(Effect::Show(name)) => wire::put_row_description(out, &[name]),
+        _ => wire::put_no_data(out),
+    }
+}
+
+impl std::fmt::Display for LastRoute {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let node = self.node.as_deref().unwrap_or("-");
+        write!(f, "{} {node} {}", self.side.as_str(), self.reason.as_str())
+    }
+}

@@ -1,0 +1,61 @@
+//! One database as one worker serves it: its cluster, its rules, its statements' classes.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use policy::{Preferences, Signal};
+use sql::Catalog;
+
+use crate::classes::Classes;
+use crate::config::{DatabaseRules, PoolMode};
+use crate::view::ClusterView;
+
+/// One database.
+#[derive(Debug)]
+pub(crate) struct Database {
+    /// The name that clients use.
+    pub(crate) name: Arc<str>,
+    /// The name on the servers.
+    pub(crate) dbname: Rc<str>,
+    pub(crate) cluster: Rc<ClusterView>,
+    pub(crate) classes: Classes,
+    pub(crate) reads: Preferences,
+    mode: PoolMode,
+}
+
+impl Database {
+    pub(crate) fn new(
+        name: &str,
+        rules: &DatabaseRules,
+        cluster: Rc<ClusterView>,
+        seed: [u64; 2],
+    ) -> Self {
+        let dbname: Rc<str> = Rc::from(rules.dbname.as_deref().unwrap_or(name));
+        cluster.signal(Signal::Database(dbname.as_ref().into()));
+        Self {
+            name: Arc::from(name),
+            dbname,
+            cluster,
+            classes: Classes::new(seed),
+            reads: rules.reads.clone(),
+            mode: rules.mode,
+        }
+    }
+
+    /// Whether the rules are still these, after a reload.
+    pub(crate) fn still(&self, rules: &DatabaseRules, cluster: &Rc<ClusterView>) -> bool {
+        let dbname = rules.dbname.as_deref().unwrap_or(&self.name);
+        Rc::ptr_eq(&self.cluster, cluster)
+            && (&*self.dbname, self.mode, &self.reads) == (dbname, rules.mode, &rules.reads)
+    }
+
+    /// Its catalog, once it is loaded.
+    pub(crate) fn catalog(&self) -> Option<Arc<Catalog>> {
+        self.cluster.catalogs.newest().get(&*self.dbname).map(Arc::clone)
+    }
+
+    /// Whether servers go back to the pool between transactions.
+    pub(crate) fn returns_servers(&self) -> bool {
+        self.mode == PoolMode::Transaction
+    }
+}

@@ -1,0 +1,251 @@
+//! The error table: cause -> what the client is told, whose fault it is, whether the session lives.
+//!
+//! Telling a client returns a [`Reported`], so an error can't be forgotten or told twice. If the
+//! session lives, the code is never of class 08, 57P0x or 0A000: drivers' pools drop connections
+//! on those. Errors of PostgreSQL pass through and are never re-coded.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use policy::Refusal;
+use wire::{Report, Severity, SqlState, put_error};
+
+/// Proof that the client was told.
+#[must_use]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Reported {
+    /// Whether the session goes on.
+    pub(crate) lives: bool,
+}
+
+/// Everything that Weir itself has to tell a client.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Cause {
+    /// The first bytes are no startup packet.
+    NotPostgres(String),
+    /// A message could not be understood.
+    Protocol(String),
+    /// A message is longer than `max_packet_size`.
+    TooLong { length: u64, limit: u32 },
+    /// The startup packet asks for what Weir does not do.
+    Unsupported(&'static str),
+    /// TLS is required and the client did not ask for it.
+    TlsRequired,
+    /// No such user, or a wrong password: the client is not told which.
+    WrongPassword { user: String },
+    /// The configuration has no such database.
+    NoDatabase { name: String },
+    /// `max_client_conn` is reached.
+    TooManyClients { limit: u32 },
+    /// A login took longer than `client_login_timeout`.
+    LoginTimeout,
+    /// No server became free within `query_wait_timeout`.
+    PoolFull { waited: Duration, limit: u32 },
+    /// The node's server could not be reached or did not let us in.
+    NoServer { node: String, detail: String },
+    /// The decision was to refuse.
+    Refused(Refusal),
+    /// No primary appeared within `failover_hold`.
+    NoPrimary { waited: Duration },
+    /// The server was lost while it worked for this client.
+    ServerLost { node: String, during: Lost },
+    /// The primary changed under an open transaction.
+    PrimaryChanged,
+    /// Weir is shutting down.
+    Shutdown,
+    /// The cluster named in the configuration is not there (any more).
+    NoCluster { name: String },
+    /// A `weir.*` setting was given a wrong name or value.
+    BadSetting { name: String, problem: String },
+    /// A statement that a standby would run silently in the wrong place, within a read-only transaction there.
+    NotOnReplica { why: &'static str },
+}
+
+/// What was going on when a server was lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lost {
+    /// A statement that may have taken effect.
+    Write,
+    /// Nothing that writes, but part of the answer was told already, or a transaction was open.
+    Read,
+}
+
+impl Cause {
+    /// Whether the session goes on after the client was told.
+    pub(crate) fn session_lives(&self) -> bool {
+        match self {
+            Self::PoolFull { .. }
+            | Self::NoServer { .. }
+            | Self::Refused(_)
+            | Self::NoPrimary { .. }
+            | Self::BadSetting { .. }
+            | Self::NotOnReplica { .. } => true,
+            Self::NotPostgres(_)
+            | Self::Protocol(_)
+            | Self::TooLong { .. }
+            | Self::Unsupported(_)
+            | Self::TlsRequired
+            | Self::WrongPassword { .. }
+            | Self::NoDatabase { .. }
+            | Self::TooManyClients { .. }
+            | Self::LoginTimeout
+            | Self::ServerLost { .. }
+            | Self::PrimaryChanged
+            | Self::Shutdown
+            | Self::NoCluster { .. } => false,
+        }
+    }
+
+    /// The code, by the manual's appendix A.
+    pub(crate) fn code(&self) -> SqlState {
+        match self {
+            Self::NotPostgres(_) | Self::Protocol(_) => SqlState::PROTOCOL_VIOLATION,
+            Self::TooLong { .. } => SqlState::PROGRAM_LIMIT_EXCEEDED,
+            Self::Unsupported(_) => SqlState::FEATURE_NOT_SUPPORTED,
+            Self::TlsRequired => SqlState::INVALID_AUTHORIZATION,
+            Self::WrongPassword { .. } => SqlState::INVALID_PASSWORD,
+            Self::NoDatabase { .. } | Self::NoCluster { .. } => SqlState::INVALID_CATALOG_NAME,
+            Self::TooManyClients { .. } | Self::PoolFull { .. } => SqlState::TOO_MANY_CONNECTIONS,
+            Self::LoginTimeout => SqlState::CONNECTION_FAILURE,
+            Self::NoServer { .. } | Self::NoPrimary { .. } | Self::Refused(_) => {
+                SqlState::INSUFFICIENT_RESOURCES
+            }
+            Self::ServerLost { during: Lost::Write, .. } => {
+                SqlState::TRANSACTION_RESOLUTION_UNKNOWN
+            }
+            Self::ServerLost { during: Lost::Read, .. } | Self::PrimaryChanged => {
+                SqlState::CONNECTION_FAILURE
+            }
+            Self::Shutdown => SqlState::ADMIN_SHUTDOWN,
+            Self::BadSetting { .. } => SqlState::INVALID_PARAMETER_VALUE,
+            Self::NotOnReplica { .. } => SqlState::READ_ONLY_SQL_TRANSACTION,
+        }
+    }
+
+    /// What happened.
+    fn message(&self) -> Cow<'static, str> {
+        match self {
+            Self::NotPostgres(found) => format!("weir: this is not a PostgreSQL startup packet: {found}").into(),
+            Self::Protocol(problem) => format!("weir: protocol violation: {problem}").into(),
+            Self::TooLong { length, limit } => {
+                format!("weir: a message of {length} bytes is longer than max_packet_size ({limit})").into()
+            }
+            Self::Unsupported(what) => format!("weir: {what} is not supported").into(),
+            Self::TlsRequired => "weir: this server accepts only TLS connections".into(),
+            Self::WrongPassword { user } => format!("password authentication failed for user \"{user}\"").into(),
+            Self::NoDatabase { name } => format!("weir: database \"{name}\" is not configured").into(),
+            Self::NoCluster { name } => format!("weir: cluster \"{name}\" is not configured").into(),
+            Self::TooManyClients { limit } => format!("weir: max_client_conn ({limit}) is reached").into(),
+            Self::LoginTimeout => "weir: the login took longer than client_login_timeout".into(),
+            Self::PoolFull { waited, limit } => {
+                format!("weir: no server became free within {waited:?} (pool of {limit})").into()
+            }
+            Self::NoServer { node, detail } => format!("weir: no connection to node \"{node}\": {detail}").into(),
+            Self::Refused(refusal) => format!("weir: {refusal}").into(),
+            Self::NoPrimary { waited } => format!("weir: no primary appeared within {waited:?}").into(),
+            Self::ServerLost { node, during: Lost::Write } => {
+                format!("weir: the connection to node \"{node}\" was lost; whether the statement took effect is unknown")
+                    .into()
+            }
+            Self::ServerLost { node, during: Lost::Read } => {
+                format!("weir: the connection to node \"{node}\" was lost").into()
+            }
+            Self::PrimaryChanged => "weir: the primary changed during the transaction, which is lost".into(),
+            Self::Shutdown => "terminating connection because weir is shutting down".into(),
+            Self::BadSetting { name, problem } => format!("weir: invalid value for \"{name}\": {problem}").into(),
+            Self::NotOnReplica { why } => {
+                format!("weir: this read-only transaction runs on a replica, where the statement would do harm ({why})")
+                    .into()
+            }
+        }
+    }
+
+    /// What to do next.
+    fn hint(&self) -> &'static str {
+        match self {
+            Self::NotPostgres(_) => {
+                "Connect with a PostgreSQL client; HTTP is served on the admin port."
+            }
+            Self::Protocol(_) => "The client library is at fault; the connection is closed.",
+            Self::TooLong { .. } => "Send less at once, or raise pool.max_packet_size.",
+            Self::Unsupported(_) => "Connect to the server itself for this.",
+            Self::TlsRequired => "Connect with sslmode=require.",
+            Self::WrongPassword { .. } => {
+                "Check the password, and that the user stands in auth.users."
+            }
+            Self::NoDatabase { .. } => "Add it, or an entry \"*\", under databases.",
+            Self::NoCluster { .. } => "Add it under clusters, or correct the database's entry.",
+            Self::TooManyClients { .. } => "Close idle connections, or raise pool.max_client_conn.",
+            Self::LoginTimeout => "Check the network, or raise pool.client_login_timeout.",
+            Self::PoolFull { .. } => {
+                "Look for long transactions and idle ones that hold servers, or raise pool.default_pool_size."
+            }
+            Self::NoServer { .. } => {
+                "Try again; if it lasts, look at the node and at its credentials."
+            }
+            Self::Refused(_) => "Try again; GET /v1/clusters on the admin port shows the nodes.",
+            Self::NoPrimary { .. } => "Try again once a node was promoted; reads go on meanwhile.",
+            Self::ServerLost { during: Lost::Write, .. } => {
+                "Reconnect, and look whether it took effect before you repeat it."
+            }
+            Self::ServerLost { during: Lost::Read, .. } | Self::PrimaryChanged => {
+                "Reconnect and repeat the transaction."
+            }
+            Self::Shutdown => "Reconnect.",
+            Self::BadSetting { .. } => "See the manual's page on settings.",
+            Self::NotOnReplica { .. } => {
+                "Begin with the hint /* weir: route=primary */, or with BEGIN without READ ONLY."
+            }
+        }
+    }
+
+    /// Appends the ErrorResponse.
+    pub(crate) fn put(&self, out: &mut Vec<u8>) -> Reported {
+        let lives = self.session_lives();
+        let severity = if lives { Severity::Error } else { Severity::Fatal };
+        let message = self.message();
+        put_error(
+            out,
+            &Report {
+                severity,
+                code: self.code(),
+                message: &message,
+                detail: None,
+                hint: Some(self.hint()),
+            },
+        );
+        Reported { lives }
+    }
+}
+
+impl std::fmt::Display for Cause {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.message())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_that_lives_is_never_told_a_code_that_makes_pools_drop_it() {
+        let living = [
+            Cause::PoolFull { waited: Duration::from_secs(1), limit: 1 },
+            Cause::NoServer { node: "a".into(), detail: "refused".into() },
+            Cause::Refused(Refusal::Stale),
+            Cause::NoPrimary { waited: Duration::from_secs(1) },
+            Cause::BadSetting { name: "weir.route".into(), problem: "x".into() },
+            Cause::NotOnReplica { why: "x" },
+        ];
+        for cause in living {
+            assert!(cause.session_lives());
+            let code = cause.code();
+            let code = code.as_str();
+            assert!(
+                !code.starts_with("08") && !code.starts_with("57P0") && code != "0A000",
+                "{cause}: {code}"
+            );
+        }
+    }
+}

@@ -1,0 +1,338 @@
+//! Puts a cycle into its server's outbox: statements renamed, what the server lacks prepared first.
+//!
+//! A client's named statement is known to servers as `weir_<id>`. A server that lacks it gets a
+//! `Parse` right in front of the message that needs it, within the client's own group, so that an
+//! error takes the place where the client expects one (docs/adr/0002-prepare-in-place.md).
+
+use std::collections::HashSet;
+use std::rc::Rc;
+
+use policy::prepared::{ClientStatements, Interner, Statement, StatementId};
+use policy::replies::{Expect, Named};
+use wire::{Described, Frame, Frontend, MessageError, Report, Severity, SqlState, server_name};
+
+use crate::intake::End;
+use crate::server::{Server, SessionNumber};
+
+/// A statement that no server has, to make a message fail in its place.
+const NO_SUCH_STATEMENT: &[u8] = b"weir_refused";
+
+const TOO_LARGE: &str = "too large for a message of its kind";
+
+/// Names given and taken within the group that is under way, before the server has answered.
+#[derive(Debug, Default)]
+pub(crate) struct Group {
+    names: Vec<(Box<[u8]>, Option<Rc<Statement>>)>,
+    /// Statements whose Parse is on its way to the server.
+    parsing: HashSet<StatementId>,
+    /// The group's unnamed statement was parsed on this server.
+    unnamed: bool,
+    /// The group was left open by an earlier part of it.
+    pub(crate) open: bool,
+}
+
+impl Group {
+    /// Forgets all: the group has ended.
+    pub(crate) fn clear(&mut self) {
+        self.names.clear();
+        self.parsing.clear();
+        self.unnamed = false;
+        self.open = false;
+    }
+}
+
+/// Everything that renaming needs.
+pub(crate) struct Forward<'a> {
+    pub(crate) server: &'a mut Server,
+    pub(crate) statements: &'a mut ClientStatements,
+    pub(crate) interner: &'a mut Interner,
+    pub(crate) group: &'a mut Group,
+    pub(crate) session: SessionNumber,
+    pub(crate) max_prepared: u32,
+}
+
+impl Forward<'_> {
+    /// Appends the messages in `bytes` and what is expected in return.
+    ///
+    /// # Errors
+    ///
+    /// [`MessageError`]: a message is malformed; nothing was sent yet, tell the client and close.
+    pub(crate) fn cycle(&mut self, bytes: &[u8], end: End) -> Result<(), MessageError> {
+        let tracked =
+            self.group.open || !matches!(end, End::Query | End::Sync) || self.edits(bytes)?;
+        let mut rest = bytes;
+        while let Ok(Some((frame, after))) = wire::next_frame(rest, usize::MAX) {
+            rest = after;
+            self.message(&frame, tracked)?;
+        }
+        if let End::Cut { .. } = end {
+            self.cut(rest)?;
+        }
+        self.group.open = matches!(end, End::Open | End::Cut { .. });
+        Ok(())
+    }
+
+    /// Whether a message is changed, added or left out, so that every reply must be matched.
+    fn edits(&self, bytes: &[u8]) -> Result<bool, MessageError> {
+        let mut unnamed_parsed = self.unnamed_is_here();
+        let mut rest = bytes;
+        while let Ok(Some((frame, after))) = wire::next_frame(rest, usize::MAX) {
+            rest = after;
+            let edited = match wire::parse_frontend(&frame)? {
+                Frontend::Parse { name: b"", .. } => {
+                    unnamed_parsed = true;
+                    false
+                }
+                Frontend::Parse { .. } | Frontend::Close { kind: Described::Statement, .. } => true,
+                Frontend::Bind { statement: b"", .. }
+                | Frontend::Describe { kind: Described::Statement, name: b"" } => !unnamed_parsed,
+                Frontend::Bind { statement: name, .. }
+                | Frontend::Describe { kind: Described::Statement, name } => !self.has(name),
+                _ => false,
+            };
+            if edited {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn has(&self, name: &[u8]) -> bool {
+        self.statements.get(name).is_some_and(|statement| self.server.statements.has(statement.id))
+    }
+
+    fn unnamed_is_here(&self) -> bool {
+        self.group.unnamed || self.server.unnamed == Some(self.session)
+    }
+
+    #[expect(clippy::fn_params_excessive_bools, reason = "decided once for the whole cycle")]
+    fn message(&mut self, frame: &Frame<'_>, tracked: bool) -> Result<(), MessageError> {
+        match wire::parse_frontend(frame)? {
+            Frontend::Parse { name, sql, types } => self.parse(frame, (name, sql, types), tracked),
+            Frontend::Bind { portal, statement, rest } => {
+                if let Some(renamed) = self.resolve(statement) {
+                    wire::put_bind(
+                        &mut self.server.outbox.bytes,
+                        portal,
+                        &server_name(renamed),
+                        rest,
+                    );
+                    self.expect(Expect::Bind, tracked);
+                } else if self.unnamed_ready(statement) {
+                    self.as_is(frame, Expect::Bind, tracked);
+                } else {
+                    self.refuse(&unknown(statement));
+                }
+            }
+            Frontend::Describe { kind: Described::Statement, name } => {
+                if let Some(renamed) = self.resolve(name) {
+                    let out = &mut self.server.outbox.bytes;
+                    wire::put_describe(out, Described::Statement, &server_name(renamed));
+                    self.expect(Expect::Describe, tracked);
+                } else if self.unnamed_ready(name) {
+                    self.as_is(frame, Expect::Describe, tracked);
+                } else {
+                    self.refuse(&unknown(name));
+                }
+            }
+            Frontend::Close { kind: Described::Statement, name } if !name.is_empty() => {
+                self.group.names.push((name.into(), None));
+                self.server.replies.push(Expect::SkippedClose(name.into()));
+            }
+            Frontend::Close { kind, name } => {
+                if kind == Described::Statement && name.is_empty() {
+                    self.statements.drop_unnamed();
+                }
+                self.as_is(frame, Expect::Close, tracked);
+            }
+            Frontend::Describe { .. } => self.as_is(frame, Expect::Describe, tracked),
+            Frontend::Execute { .. } => self.as_is(frame, Expect::Execute, tracked),
+            Frontend::Query { .. } | Frontend::FunctionCall => {
+                // A simple query ends the unnamed statement (manual, 55.2.3).
+                self.statements.drop_unnamed();
+                self.server.unnamed = None;
+                self.as_is(frame, Expect::Query, true);
+            }
+            Frontend::Sync => self.as_is(frame, Expect::Sync, true),
+            Frontend::Flush => self.server.outbox.bytes.extend_from_slice(frame.bytes),
+            Frontend::CopyData
+            | Frontend::CopyDone
+            | Frontend::CopyFail
+            | Frontend::Terminate
+            | Frontend::Password { .. } => {}
+        }
+        Ok(())
+    }
+
+    #[expect(clippy::fn_params_excessive_bools, reason = "decided once for the whole cycle")]
+    fn expect(&mut self, expect: Expect, tracked: bool) {
+        if tracked {
+            self.server.replies.push(expect);
+        }
+    }
+
+    #[expect(clippy::fn_params_excessive_bools, reason = "decided once for the whole cycle")]
+    fn as_is(&mut self, frame: &Frame<'_>, expect: Expect, tracked: bool) {
+        self.server.outbox.bytes.extend_from_slice(frame.bytes);
+        self.expect(expect, tracked);
+    }
+
+    #[expect(clippy::fn_params_excessive_bools, reason = "decided once for the whole cycle")]
+    fn parse(
+        &mut self,
+        frame: &Frame<'_>,
+        (name, sql, types): (&[u8], &[u8], &[u8]),
+        tracked: bool,
+    ) {
+        if name.is_empty() {
+            self.statements.set_unnamed(sql, types);
+            self.group.unnamed = true;
+            self.server.unnamed = Some(self.session);
+            self.as_is(frame, Expect::Parse(None), tracked);
+            return;
+        }
+        if self.lookup(name).is_some() {
+            let name = String::from_utf8_lossy(name);
+            self.refuse(&(
+                SqlState::DUPLICATE_PSTATEMENT,
+                format!("prepared statement \"{name}\" already exists"),
+            ));
+            return;
+        }
+        let statement = self.interner.intern(sql, types);
+        let id = statement.id;
+        self.group.names.push((name.into(), Some(Rc::clone(&statement))));
+        let named = Named { name: name.into(), statement };
+        if self.server.statements.touch(id) || self.group.parsing.contains(&id) {
+            self.server.replies.push(Expect::SkippedParse(named));
+            return;
+        }
+        self.make_room();
+        self.group.parsing.insert(id);
+        wire::put_parse(&mut self.server.outbox.bytes, &server_name(id), sql, types);
+        self.server.replies.push(Expect::Parse(Some(named)));
+    }
+
+    /// The client's statement of that name, as far as the group under way has come.
+    fn lookup(&self, name: &[u8]) -> Option<Rc<Statement>> {
+        match self.group.names.iter().rev().find(|(known, _)| &**known == name) {
+            Some((_, statement)) => statement.clone(),
+            None => self.statements.get(name).cloned(),
+        }
+    }
+
+    /// The server's number for a named statement, which is prepared there first if need be.
+    fn resolve(&mut self, name: &[u8]) -> Option<StatementId> {
+        if name.is_empty() {
+            return None;
+        }
+        let statement = self.lookup(name)?;
+        let id = statement.id;
+        if !self.server.statements.touch(id) && !self.group.parsing.contains(&id) {
+            self.make_room();
+            self.group.parsing.insert(id);
+            wire::put_parse(
+                &mut self.server.outbox.bytes,
+                &server_name(id),
+                &statement.sql,
+                &statement.types,
+            );
+            self.server.replies.push(Expect::OwnParse(Some(id)));
+        }
+        Some(id)
+    }
+
+    /// Whether a message that names the unnamed statement can go as it is; prepares it if need be.
+    fn unnamed_ready(&mut self, name: &[u8]) -> bool {
+        if !name.is_empty() {
+            return false;
+        }
+        if self.unnamed_is_here() {
+            return true;
+        }
+        let Some(unnamed) = self.statements.unnamed() else { return false };
+        wire::put_parse(&mut self.server.outbox.bytes, b"", &unnamed.sql, &unnamed.types);
+        self.server.replies.push(Expect::OwnParse(None));
+        self.group.unnamed = true;
+        self.server.unnamed = Some(self.session);
+        true
+    }
+
+    /// Closes the least recently used statement if the server has too many.
+    fn make_room(&mut self) {
+        let parsing = u32::try_from(self.group.parsing.len()).unwrap_or(u32::MAX);
+        let most = self.max_prepared.saturating_sub(parsing.saturating_add(1));
+        if let Some(id) = self.server.statements.surplus(most) {
+            self.server.statements.remove(id);
+            wire::put_close(&mut self.server.outbox.bytes, Described::Statement, &server_name(id));
+            self.server.replies.push(Expect::OwnClose(id));
+        }
+    }
+
+    /// Makes the server fail here, as PostgreSQL itself would, and tells the client this reason.
+    fn refuse(&mut self, (code, message): &(SqlState, String)) {
+        let mut told = Vec::new();
+        let report =
+            Report { severity: Severity::Error, code: *code, message, detail: None, hint: None };
+        wire::put_error(&mut told, &report);
+        self.poison(told.into());
+    }
+
+    /// Sends a message that fails, for an error that Weir itself has to tell.
+    pub(crate) fn poison(&mut self, told: Box<[u8]>) {
+        wire::put_bind(&mut self.server.outbox.bytes, b"", NO_SUCH_STATEMENT, &[0; 6]);
+        self.server.replies.push(Expect::Refused(told));
+    }
+
+    /// The beginning of a message too large to gather: its names are rewritten, its length adjusted.
+    fn cut(&mut self, head: &[u8]) -> Result<(), MessageError> {
+        let Some((&[tag, a, b, c, d], body)) = head.split_first_chunk() else { return Ok(()) };
+        let length = u32::from_be_bytes([a, b, c, d]);
+        match tag {
+            wire::ftag::QUERY | wire::ftag::FUNCTION_CALL => {
+                self.statements.drop_unnamed();
+                self.server.unnamed = None;
+                self.server.outbox.bytes.extend_from_slice(head);
+                self.server.replies.push(Expect::Query);
+                Ok(())
+            }
+            wire::ftag::BIND => self.cut_bind(length, body),
+            _ => Err(MessageError::Malformed { tag, what: TOO_LARGE }),
+        }
+    }
+
+    fn cut_bind(&mut self, length: u32, body: &[u8]) -> Result<(), MessageError> {
+        let malformed = MessageError::Malformed { tag: wire::ftag::BIND, what: TOO_LARGE };
+        let (portal, rest) = split_nul(body).ok_or(malformed)?;
+        let (statement, values) = split_nul(rest).ok_or(malformed)?;
+        let renamed = self.resolve(statement).map(server_name);
+        if renamed.is_none() && !self.unnamed_ready(statement) {
+            return Err(malformed);
+        }
+        let name = renamed.as_deref().unwrap_or_default();
+        let grown = u32::try_from(name.len()).unwrap_or_default();
+        let shrunk = u32::try_from(statement.len()).unwrap_or_default();
+        let out = &mut self.server.outbox.bytes;
+        out.push(wire::ftag::BIND);
+        out.extend_from_slice(&length.saturating_add(grown).saturating_sub(shrunk).to_be_bytes());
+        for part in [portal, &[0], name, &[0], values] {
+            out.extend_from_slice(part);
+        }
+        self.server.replies.push(Expect::Bind);
+        Ok(())
+    }
+}
+
+fn split_nul(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let end = bytes.iter().position(|byte| *byte == 0)?;
+    Some((bytes.get(..end)?, bytes.get(end.saturating_add(1)..)?))
+}
+
+fn unknown(name: &[u8]) -> (SqlState, String) {
+    let message = if name.is_empty() {
+        "unnamed prepared statement does not exist".to_owned()
+    } else {
+        format!("prepared statement \"{}\" does not exist", String::from_utf8_lossy(name))
+    };
+    (SqlState::INVALID_SQL_STATEMENT_NAME, message)
+}

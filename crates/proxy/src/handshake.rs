@@ -1,0 +1,455 @@
+//! From an accepted connection to a session: TLS, startup packet, authentication, greeting.
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use policy::prepared::ClientStatements;
+use policy::{Reason, Role};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
+use wire::{
+    Frontend, ServerExchange, StartupError, StartupMessage, StartupPacket, TxStatus, Verifier,
+};
+
+use crate::admission::Admission;
+use crate::buffer::{Buffer, Outbox};
+use crate::config::{AuthMethod, ClientTls};
+use crate::error::Cause;
+use crate::metrics::Side;
+use crate::pool::AcquireError;
+use crate::server::{Address, nonce};
+use crate::session::{LastRoute, Session};
+use crate::settings::Settings;
+use crate::stream::Stream;
+use crate::worker::Worker;
+
+/// The largest startup packet, as in the server.
+const MAX_STARTUP: usize = 10_000;
+/// The largest message during authentication.
+const MAX_AUTH: usize = 8 * 1024;
+/// The newest minor protocol version that Weir speaks with clients.
+const NEWEST_MINOR: u16 = 2;
+
+/// A client on its way to the worker that its database lives on.
+#[derive(Debug)]
+pub(crate) struct Moved {
+    pub(crate) tcp: std::net::TcpStream,
+    pub(crate) from: SocketAddr,
+    pub(crate) startup: StartupMessage,
+}
+
+/// Why a login came to nothing.
+#[derive(Debug)]
+pub(crate) enum Refused {
+    /// The client is gone, or was served without a session (cancel, move).
+    Silently,
+    /// The client must be told.
+    Told(Cause),
+    /// A server refused: its own words, byte for byte.
+    Passed(Vec<u8>),
+}
+
+impl From<Cause> for Refused {
+    fn from(cause: Cause) -> Self {
+        Self::Told(cause)
+    }
+}
+
+impl From<std::io::Error> for Refused {
+    fn from(_: std::io::Error) -> Self {
+        Self::Silently
+    }
+}
+
+/// One connection that is not a session yet.
+pub(crate) struct Handshake {
+    worker: Rc<Worker>,
+    stream: Stream,
+    from: SocketAddr,
+    inbox: Vec<u8>,
+}
+
+impl Handshake {
+    pub(crate) fn new(worker: Rc<Worker>, tcp: TcpStream, from: SocketAddr) -> Self {
+        Self { worker, stream: Stream::Plain(tcp), from, inbox: Vec::new() }
+    }
+
+    /// Serves the connection: login, then the session until it ends.
+    pub(crate) async fn run(mut self, moved: Option<StartupMessage>) {
+        let limit = self.worker.live().pool.client_login_timeout;
+        let login = self.login(moved);
+        let login = if limit.is_zero() {
+            login.await
+        } else {
+            tokio::time::timeout(limit, login)
+                .await
+                .unwrap_or(Err(Refused::Told(Cause::LoginTimeout)))
+        };
+        match login {
+            Ok((startup, admission)) => self.serve(startup, admission).await,
+            Err(refused) => self.refuse(refused).await,
+        }
+    }
+
+    async fn refuse(mut self, refused: Refused) {
+        let mut out = Vec::new();
+        match refused {
+            Refused::Silently => return,
+            Refused::Told(cause) => {
+                tracing::info!(client = %self.from, %cause, "login refused");
+                let _told = cause.put(&mut out);
+            }
+            Refused::Passed(message) => out = message,
+        }
+        self.worker.metrics.logins_refused.inc();
+        let told = self.stream.write_all(&out);
+        drop(tokio::time::timeout(std::time::Duration::from_secs(5), told).await);
+        self.stream.close().await;
+    }
+
+    /// Everything up to a proven identity.
+    async fn login(
+        &mut self,
+        moved: Option<StartupMessage>,
+    ) -> Result<(StartupMessage, Admission), Refused> {
+        let startup = match moved {
+            Some(startup) => startup,
+            None => self.startup().await?,
+        };
+        if self.worker.closing() {
+            return Err(Cause::Shutdown.into());
+        }
+        if startup
+            .get("replication")
+            .is_some_and(|value| !matches!(value, "false" | "off" | "no" | "0"))
+        {
+            return Err(Cause::Unsupported("a replication connection").into());
+        }
+        let admission = Admission::new(&self.worker)?;
+        self.negotiate(&startup).await?;
+        self.authenticate(&startup).await?;
+        Ok((startup, admission))
+    }
+
+    async fn more(&mut self) -> Result<(), Refused> {
+        let mut chunk = [0_u8; 1024];
+        let count = std::future::poll_fn(|cx| self.stream.poll_read(cx, &mut chunk)).await?;
+        if count == 0 {
+            return Err(Refused::Silently);
+        }
+        self.inbox.extend_from_slice(chunk.get(..count).unwrap_or_default());
+        Ok(())
+    }
+
+    async fn startup(&mut self) -> Result<StartupMessage, Refused> {
+        loop {
+            let (packet, length) = match wire::next_startup(&self.inbox, MAX_STARTUP) {
+                Ok(Some(found)) => found,
+                Ok(None) => {
+                    self.more().await?;
+                    continue;
+                }
+                Err(error) => return Err(stranger(&error)),
+            };
+            self.inbox.drain(..length);
+            match packet {
+                StartupPacket::Ssl => self.tls().await?,
+                StartupPacket::GssEnc => self.stream.write_all(b"N").await?,
+                StartupPacket::Cancel(key) => {
+                    self.worker.cancel(key);
+                    return Err(Refused::Silently);
+                }
+                StartupPacket::Start(startup) => return self.started(startup),
+            }
+        }
+    }
+
+    /// Hands the client to the worker on which its database lives, if that is another one.
+    fn started(&mut self, startup: StartupMessage) -> Result<StartupMessage, Refused> {
+        if self.worker.live().client_tls == ClientTls::Require && !self.stream.is_tls() {
+            return Err(Cause::TlsRequired.into());
+        }
+        let home = self.worker.home(startup.user(), startup.database());
+        // A TLS session's state can't be moved; its servers' permits can.
+        let Stream::Plain(tcp) = &self.stream else { return Ok(startup) };
+        if home == self.worker.index {
+            return Ok(startup);
+        }
+        let tcp = socket2::SockRef::from(tcp).try_clone()?.into();
+        let moved = Moved { tcp, from: self.from, startup };
+        self.worker.shared.registry.mail(home, crate::permits::Mail::Login(Box::new(moved)));
+        Err(Refused::Silently)
+    }
+
+    async fn tls(&mut self) -> Result<(), Refused> {
+        let config = match self.worker.live().client_tls {
+            ClientTls::Disable => None,
+            ClientTls::Prefer | ClientTls::Require => self.worker.config.client_tls.clone(),
+        };
+        let Some(config) = config.filter(|_| !self.stream.is_tls()) else {
+            self.stream.write_all(b"N").await?;
+            return Ok(());
+        };
+        // What was sent before the answer was sent by somebody else (CVE-2021-23214).
+        if !self.inbox.is_empty() {
+            return Err(Cause::Protocol("unencrypted bytes behind SSLRequest".into()).into());
+        }
+        self.stream.write_all(b"S").await?;
+        let Stream::Plain(tcp) = std::mem::replace(&mut self.stream, Stream::Gone) else {
+            return Err(Refused::Silently);
+        };
+        let tls = TlsAcceptor::from(config).accept(tcp).await?;
+        self.stream = Stream::Tls(Box::new(tls.into()));
+        Ok(())
+    }
+
+    async fn negotiate(&mut self, startup: &StartupMessage) -> Result<(), Refused> {
+        let unknown: Vec<_> = startup.protocol_options().collect();
+        if startup.minor > NEWEST_MINOR || !unknown.is_empty() {
+            let mut out = Vec::new();
+            wire::put_negotiate(&mut out, u32::from(startup.minor.min(NEWEST_MINOR)), &unknown);
+            self.stream.write_all(&out).await?;
+        }
+        Ok(())
+    }
+
+    async fn authenticate(&mut self, startup: &StartupMessage) -> Result<(), Refused> {
+        let live = self.worker.live();
+        if live.auth.method == AuthMethod::Trust {
+            return Ok(());
+        }
+        let user = startup.user();
+        let known = live.auth.users.get(user);
+        let verifier = known.map_or_else(
+            || Verifier::mock(&live.auth.mock_seed, user),
+            |rules| rules.verifier.clone(),
+        );
+        let wrong = || Refused::Told(Cause::WrongPassword { user: user.to_owned() });
+        let mut out = Vec::new();
+        wire::put_auth_sasl(&mut out, &[wire::SCRAM_SHA_256]);
+        self.stream.write_all(&out).await?;
+        let first = self.password().await?;
+        let initial = wire::parse_sasl_initial(&first).map_err(protocol)?;
+        let Some(response) =
+            initial.response.filter(|_| initial.mechanism == wire::SCRAM_SHA_256.as_bytes())
+        else {
+            return Err(protocol("the client chose another SASL mechanism than SCRAM-SHA-256"));
+        };
+        let (exchange, challenge) =
+            ServerExchange::start(response, &verifier, &nonce()?).map_err(protocol)?;
+        out.clear();
+        wire::put_auth_sasl_continue(&mut out, &challenge);
+        self.stream.write_all(&out).await?;
+        let last = self.password().await?;
+        let (_key, proof) = exchange.finish(&last).map_err(|_| wrong())?;
+        if known.is_none() {
+            return Err(wrong());
+        }
+        out.clear();
+        wire::put_auth_sasl_final(&mut out, &proof);
+        self.stream.write_all(&out).await?;
+        Ok(())
+    }
+
+    /// The body of the next `p` message.
+    async fn password(&mut self) -> Result<Vec<u8>, Refused> {
+        loop {
+            if let Some((frame, _)) = wire::next_frame(&self.inbox, MAX_AUTH).map_err(protocol)? {
+                let message = wire::parse_frontend(&frame).map_err(protocol)?;
+                let Frontend::Password { body } = message else {
+                    return Err(protocol("expected a password message"));
+                };
+                let (body, length) = (body.to_vec(), frame.bytes.len());
+                self.inbox.drain(..length);
+                return Ok(body);
+            }
+            self.more().await?;
+        }
+    }
+
+    /// Greets the client and serves its session.
+    async fn serve(self, startup: StartupMessage, admission: Admission) {
+        let worker = Rc::clone(&self.worker);
+        match self.session(startup, &admission).await {
+            Ok(session) => {
+                worker.metrics.logins.inc();
+                worker.metrics.clients.inc();
+                let key = admission.key.clone();
+                worker.enter(&key, &admission.peer);
+                session.run().await;
+                worker.leave(&key);
+                worker.metrics.clients.dec();
+            }
+            Err((handshake, refused)) => handshake.refuse(refused).await,
+        }
+        drop(admission);
+    }
+
+    async fn session(
+        mut self,
+        startup: StartupMessage,
+        admission: &Admission,
+    ) -> Result<Session, (Self, Refused)> {
+        match self.open(&startup, admission).await {
+            Ok(parts) => Ok(parts.into_session(self, admission)),
+            Err(refused) => Err((self, refused)),
+        }
+    }
+
+    /// Finds database, pools and settings, and writes the greeting.
+    async fn open(
+        &mut self,
+        startup: &StartupMessage,
+        admission: &Admission,
+    ) -> Result<Opened, Refused> {
+        let (database, pools) = self.worker.database(startup.user(), startup.database())?;
+        let (settings, wishes) = self.settings(startup)?;
+        let mut meaning = policy::session::Session::new(database.reads.clone());
+        for (name, value) in wishes {
+            meaning
+                .set(name.trim_start_matches("weir."), Some(&value), sql::SetScope::Session)
+                .map_err(|error| Cause::BadSetting {
+                    name: name.clone(),
+                    problem: error.to_string(),
+                })?;
+        }
+        let opened = Opened { database, pools, settings, meaning, scope_of: startup.user().into() };
+        let greeting = self.greeting(&opened).await?;
+        let mut out = Vec::with_capacity(greeting.len().saturating_add(64));
+        wire::put_auth_ok(&mut out);
+        out.extend_from_slice(&greeting);
+        wire::put_backend_key(&mut out, &admission.key_for(startup.minor));
+        wire::put_ready(&mut out, TxStatus::Idle);
+        self.stream.write_all(&out).await?;
+        Ok(opened)
+    }
+
+    /// The startup settings: those for servers, and the `weir.*` ones.
+    fn settings(
+        &self,
+        startup: &StartupMessage,
+    ) -> Result<(Rc<Settings>, Vec<(String, String)>), Refused> {
+        let mut all: Vec<(String, String)> = Vec::new();
+        let mut set = |name: String, value: String| {
+            all.retain(|(known, _)| *known != name);
+            all.push((name, value));
+        };
+        if let Some(options) = startup.get("options") {
+            for (name, value) in wire::parse_options(options).map_err(protocol)? {
+                set(name.to_ascii_lowercase(), value);
+            }
+        }
+        for (name, value) in &startup.params {
+            let reserved = matches!(name.as_str(), "user" | "database" | "options" | "replication");
+            if !reserved && !name.starts_with("_pq_.") {
+                set(name.to_ascii_lowercase(), value.clone());
+            }
+        }
+        if all.iter().any(|(name, _)| matches!(name.as_str(), "role" | "session_authorization")) {
+            return Err(Cause::Unsupported("a role in the startup options").into());
+        }
+        let (own, servers): (Vec<_>, Vec<_>) =
+            all.into_iter().partition(|(name, _)| name.starts_with("weir."));
+        let pairs = servers.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
+        Ok((self.worker.settings.intern(pairs), own))
+    }
+
+    /// The ParameterStatus messages for a session of these settings, as a server gave them.
+    async fn greeting(&self, opened: &Opened) -> Result<Rc<[u8]>, Refused> {
+        if let Some(greeting) = opened.pools.greeting(opened.settings.id) {
+            return Ok(greeting);
+        }
+        let topology = opened.database.cluster.topology.newest();
+        let up = |role| {
+            topology
+                .nodes
+                .iter()
+                .find(move |node| node.role == role && node.health == policy::Health::Up)
+        };
+        let mut node = topology.primary().or_else(|| up(Role::Replica)).cloned();
+        let mut changes = opened.database.cluster.topology.receiver();
+        while node.is_none() {
+            // The login's own time limit bounds the wait.
+            if changes.changed().await.is_err() {
+                return Err(Cause::Refused(policy::Refusal::NoPrimary).into());
+            }
+            node = changes.borrow_and_update().primary().cloned();
+        }
+        let Some(node) = node else { return Err(Refused::Silently) };
+        let address = Address::of(&node, opened.database.cluster.topology.newest().epoch);
+        let pool = opened.pools.of(node.id, &self.worker.shared.registry);
+        let mut lease = pool.acquire(&self.worker, &address).await.map_err(passed)?;
+        let greeting =
+            crate::greeting::of(lease.server(), &opened.settings).await.map_err(Refused::Passed)?;
+        lease.give_back();
+        Ok(opened.pools.greets(opened.settings.id, greeting))
+    }
+}
+
+/// A login's result, before it is a session.
+struct Opened {
+    database: Rc<crate::database::Database>,
+    pools: Rc<crate::pools::Pools>,
+    settings: Rc<Settings>,
+    meaning: policy::session::Session,
+    scope_of: Arc<str>,
+}
+
+impl Opened {
+    fn into_session(self, handshake: Handshake, admission: &Admission) -> Session {
+        let worker = handshake.worker;
+        let who = (handshake.from.ip(), &self.scope_of, &self.database.name);
+        let scope =
+            worker.shared.scopes.of(self.meaning.wishes().scope, &self.database.cluster.name, who);
+        let mut inbound = Buffer::default();
+        // A client may have pipelined its first cycle behind its password.
+        inbound.put(&worker.buffers, &handshake.inbox);
+        Session {
+            stream: handshake.stream,
+            inbound,
+            outbound: Outbox::default(),
+            peer: Rc::clone(&admission.peer),
+            number: worker.next_session(),
+            database: self.database,
+            meaning: self.meaning,
+            statements: ClientStatements::default(),
+            scope,
+            startup: Rc::clone(&self.settings),
+            settings: self.settings,
+            lease: None,
+            begin: None,
+            status: TxStatus::Idle,
+            group: crate::forward::Group::default(),
+            last_route: LastRoute { side: Side::Weir, node: None, reason: Reason::Local },
+            skipping: false,
+            held: 0,
+            discard: 0,
+            pools: self.pools,
+            worker,
+        }
+    }
+}
+
+fn protocol(problem: impl std::fmt::Display) -> Refused {
+    Refused::Told(Cause::Protocol(problem.to_string()))
+}
+
+fn passed(error: AcquireError) -> Refused {
+    match error {
+        AcquireError::Connect {
+            error: crate::server::ConnectError::Refused { message, .. },
+            ..
+        } => Refused::Passed(message),
+        other => Refused::Told(other.cause()),
+    }
+}
+
+fn stranger(error: &StartupError) -> Refused {
+    match error {
+        StartupError::UnsupportedVersion { .. } => {
+            Cause::Unsupported("this protocol version").into()
+        }
+        other => Cause::NotPostgres(other.to_string()).into(),
+    }
+}

@@ -1,0 +1,170 @@
+//! What the data path counts: one set per worker, summed when scraped.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use policy::{Reason, Target};
+use telemetry::{Collect, Counter, Exposition, Gauge, Histogram, Kind, Totals};
+
+/// Where a cycle was served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Side {
+    Primary,
+    Replica,
+    Weir,
+    Refused,
+}
+
+impl Side {
+    const ALL: [Self; 4] = [Self::Primary, Self::Replica, Self::Weir, Self::Refused];
+
+    /// Its label.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Primary => "primary",
+            Self::Replica => "replica",
+            Self::Weir => "weir",
+            Self::Refused => "refused",
+        }
+    }
+
+    /// The side of a decision's target.
+    pub(crate) fn of(target: Target) -> Self {
+        match target {
+            Target::Primary(_) => Self::Primary,
+            Target::Replica(_) => Self::Replica,
+            Target::Wait(_) | Target::Refuse(_) => Self::Refused,
+        }
+    }
+
+    fn index(self) -> usize {
+        match self {
+            Self::Primary => 0,
+            Self::Replica => 1,
+            Self::Weir => 2,
+            Self::Refused => 3,
+        }
+    }
+}
+
+/// One worker's counts.
+#[derive(Debug)]
+pub(crate) struct Metrics {
+    routed: Box<[AtomicU64]>,
+    pub(crate) clients: Gauge,
+    pub(crate) logins: Counter,
+    pub(crate) logins_refused: Counter,
+    pub(crate) servers_opened: Counter,
+    pub(crate) servers_closed: Counter,
+    pub(crate) retried: Counter,
+    pub(crate) cancels: Counter,
+    pub(crate) class_hits: Counter,
+    pub(crate) class_misses: Counter,
+    pub(crate) tickets: Counter,
+    pub(crate) server_wait: Histogram,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let cells = Side::ALL.len().saturating_mul(Reason::ALL.len());
+        Self {
+            routed: (0..cells).map(|_| AtomicU64::new(0)).collect(),
+            clients: Gauge::default(),
+            logins: Counter::default(),
+            logins_refused: Counter::default(),
+            servers_opened: Counter::default(),
+            servers_closed: Counter::default(),
+            retried: Counter::default(),
+            cancels: Counter::default(),
+            class_hits: Counter::default(),
+            class_misses: Counter::default(),
+            tickets: Counter::default(),
+            server_wait: Histogram::new(),
+        }
+    }
+}
+
+impl Metrics {
+    /// Counts a cycle.
+    pub(crate) fn routed(&self, side: Side, reason: Reason) {
+        if let Some(cell) = self.routed.get(cell(side, reason.index())) {
+            cell.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn routed_so_far(&self, side: Side, reason: usize) -> u64 {
+        self.routed.get(cell(side, reason)).map_or(0, |cell| cell.load(Ordering::Relaxed))
+    }
+}
+
+fn cell(side: Side, reason: usize) -> usize {
+    side.index().saturating_mul(Reason::ALL.len()).saturating_add(reason)
+}
+
+/// All workers' counts.
+#[derive(Debug)]
+pub(crate) struct AllMetrics(pub(crate) Vec<Arc<Metrics>>);
+
+impl AllMetrics {
+    fn sum(&self, count: impl Fn(&Metrics) -> u64) -> u64 {
+        self.0.iter().map(|metrics| count(metrics)).sum()
+    }
+}
+
+impl Collect for AllMetrics {
+    fn collect(&self, out: &mut Exposition) {
+        let mut routed = out.family(
+            "weir_cycles_total",
+            "Cycles by where they were served and why.",
+            Kind::Counter,
+        );
+        for side in Side::ALL {
+            for (index, reason) in Reason::ALL.iter().enumerate() {
+                let count = self.sum(|metrics| metrics.routed_so_far(side, index));
+                if count > 0 {
+                    routed.sample(&[("target", side.as_str()), ("reason", reason.as_str())], count);
+                }
+            }
+        }
+        let clients: i64 = self.0.iter().map(|metrics| metrics.clients.value()).sum();
+        out.family("weir_clients", "Clients that are logged in.", Kind::Gauge).sample(&[], clients);
+        for (name, help, count) in COUNTERS {
+            out.family(name, help, Kind::Counter)
+                .sample(&[], self.sum(|metrics| count(metrics).value()));
+        }
+        let mut waits = Totals::default();
+        self.0.iter().for_each(|metrics| metrics.server_wait.merge_into(&mut waits));
+        out.family(
+            "weir_server_wait_seconds",
+            "How long clients waited for a server that was not idle.",
+            Kind::Histogram,
+        )
+        .histogram(&[], &waits);
+    }
+}
+
+type CounterOf = fn(&Metrics) -> &Counter;
+
+const COUNTERS: [(&str, &str, CounterOf); 9] = [
+    ("weir_logins_total", "Clients that logged in.", |metrics| &metrics.logins),
+    ("weir_logins_refused_total", "Clients that were refused at login.", |metrics| {
+        &metrics.logins_refused
+    }),
+    ("weir_servers_opened_total", "Server connections opened.", |metrics| &metrics.servers_opened),
+    ("weir_servers_closed_total", "Server connections closed while leased.", |metrics| {
+        &metrics.servers_closed
+    }),
+    (
+        "weir_retried_total",
+        "Reads that a replica refused or lost, run on the primary instead.",
+        |metrics| &metrics.retried,
+    ),
+    ("weir_cancel_requests_total", "Cancel requests passed on.", |metrics| &metrics.cancels),
+    ("weir_class_cache_hits_total", "Statements whose class was cached.", |metrics| {
+        &metrics.class_hits
+    }),
+    ("weir_class_cache_misses_total", "Statements that were parsed.", |metrics| {
+        &metrics.class_misses
+    }),
+    ("weir_tickets_total", "Tickets taken for the LSN clock.", |metrics| &metrics.tickets),
+];

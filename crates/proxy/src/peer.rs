@@ -1,0 +1,102 @@
+//! What others may do to a session: cancel what it runs, or wake it to end.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::task::{Context, Waker};
+use std::time::Duration;
+
+use wire::CancelKey;
+
+use crate::config::ServerTls;
+use crate::server::{Address, Server};
+use crate::stream::Stream;
+use crate::worker::Worker;
+
+/// How long a cancel request may take, connecting included.
+const CANCEL_LIMIT: Duration = Duration::from_secs(10);
+
+/// A session as the rest of its worker sees it.
+#[derive(Debug, Default)]
+pub(crate) struct Peer {
+    running: RefCell<Option<Running>>,
+    waker: RefCell<Option<Waker>>,
+}
+
+/// The server that works for a session now.
+#[derive(Debug, Clone)]
+pub(crate) struct Running {
+    address: Address,
+    key: CancelKey,
+    cancels: Rc<Cell<u32>>,
+}
+
+impl Running {
+    /// What to do to stop `server`, if it gave out a key.
+    pub(crate) fn on(server: &Server) -> Option<Self> {
+        let key = server.key.clone()?;
+        Some(Self { address: server.address.clone(), key, cancels: Rc::clone(&server.cancels) })
+    }
+
+    /// Sends the cancel request and waits until the server has taken it.
+    ///
+    /// The server closes the connection once it has signalled (manual, 55.2.8); until then its
+    /// backend must not change hands, or the next user's statement would be cancelled.
+    pub(crate) async fn cancel(self, worker: &Worker) {
+        let tls = worker.live().server_tls.clone();
+        self.cancels.set(self.cancels.get().saturating_add(1));
+        let sent = tokio::time::timeout(CANCEL_LIMIT, send(&self.address, &self.key, &tls)).await;
+        self.cancels.set(self.cancels.get().saturating_sub(1));
+        worker.cancelled.notify_waiters();
+        worker.metrics.cancels.inc();
+        if !matches!(sent, Ok(Ok(()))) {
+            tracing::warn!(node = %self.address.name, "a cancel request could not be delivered");
+        }
+    }
+}
+
+async fn send(address: &Address, key: &CancelKey, tls: &ServerTls) -> std::io::Result<()> {
+    let mut stream = crate::server::open(&address.host, address.port, tls)
+        .await
+        .map_err(|error| std::io::Error::other(error.to_string()))?;
+    let mut out = Vec::new();
+    wire::put_cancel(&mut out, key);
+    stream.write_all(&out).await?;
+    wait_for_end(&mut stream).await;
+    Ok(())
+}
+
+async fn wait_for_end(stream: &mut Stream) {
+    let mut rest = [0_u8; 64];
+    while let Ok(count) = std::future::poll_fn(|cx| stream.poll_read(cx, &mut rest)).await {
+        if count == 0 {
+            return;
+        }
+    }
+}
+
+impl Peer {
+    /// Takes note of the server that works for the session now.
+    pub(crate) fn runs_on(&self, running: Option<Running>) {
+        *self.running.borrow_mut() = running;
+    }
+
+    /// The server that works for the session now.
+    pub(crate) fn running(&self) -> Option<Running> {
+        self.running.borrow().clone()
+    }
+
+    /// Remembers whom to wake while the session waits for its client.
+    pub(crate) fn waits(&self, cx: &Context<'_>) {
+        let mut waker = self.waker.borrow_mut();
+        if waker.as_ref().is_none_or(|waker| !waker.will_wake(cx.waker())) {
+            *waker = Some(cx.waker().clone());
+        }
+    }
+
+    /// Wakes the session, so that it sees that its worker is closing.
+    pub(crate) fn wake(&self) {
+        if let Some(waker) = self.waker.borrow_mut().take() {
+            waker.wake();
+        }
+    }
+}

@@ -1,0 +1,254 @@
+//! Finds the server for a cycle: asks policy, waits for what policy says to wait for, leases.
+
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use policy::decide::RouteFrom;
+use policy::session::ServedBy;
+use policy::{Ask, Decision, Preferences, Reason, Role, Route, Target, Topology, Wait, decide};
+use sql::{Class, Effect, Pin};
+use wire::TxStatus;
+
+use crate::cycle::Reading;
+use crate::error::Cause;
+use crate::metrics::Side;
+use crate::pool::{AcquireError, Lease};
+use crate::server::Address;
+use crate::session::Session;
+
+/// How often a cycle was tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Attempt {
+    /// Never yet.
+    First,
+    /// A replica refused or lost it.
+    OnPrimary,
+    /// It waited for a fresh replica in vain, for this reason.
+    Stale(Reason),
+}
+
+/// A cycle's place.
+#[derive(Debug)]
+pub(crate) struct Placed {
+    pub(crate) node: Rc<str>,
+    pub(crate) side: Side,
+    pub(crate) by: ServedBy,
+    pub(crate) reason: Reason,
+    /// Whether another node may be tried if this one refuses.
+    pub(crate) retry: bool,
+    /// What the client is told instead of the statement being run.
+    pub(crate) refused: Option<Box<[u8]>>,
+}
+
+impl Session {
+    /// Makes sure that the session holds a lease that this cycle may use.
+    pub(crate) async fn place(
+        &mut self,
+        reading: &Reading,
+        attempt: Attempt,
+    ) -> Result<Placed, Cause> {
+        let placed = match self.place_held(reading)? {
+            Some(placed) => placed,
+            None => self.place_anew(reading, attempt).await?,
+        };
+        self.worker.metrics.routed(placed.side, placed.reason);
+        Ok(placed)
+    }
+
+    /// The place of a cycle of a session that keeps its server.
+    fn place_held(&mut self, reading: &Reading) -> Result<Option<Placed>, Cause> {
+        let epoch = self.database.cluster.topology.newest().epoch;
+        let reason = match self.meaning.pin() {
+            Some(pin) => Reason::Pinned(pin),
+            None if self.database.returns_servers() => Reason::Transaction,
+            None => Reason::SessionPool,
+        };
+        let Some(lease) = self.lease.as_mut() else { return Ok(None) };
+        let address = lease.server().address.clone();
+        if address.role == Role::Primary && address.epoch != epoch {
+            let idle = self.status == TxStatus::Idle && self.meaning.pin().is_none();
+            self.lease = None;
+            return if idle { Ok(None) } else { Err(Cause::PrimaryChanged) };
+        }
+        let mut placed = Placed::on(&address, reason);
+        if address.role == Role::Replica && harms_a_replica(reading) {
+            let mut told = Vec::new();
+            let _told = Cause::NotOnReplica { why: reading.why.as_str() }.put(&mut told);
+            placed.refused = Some(told.into());
+        }
+        Ok(Some(placed))
+    }
+
+    async fn place_anew(&mut self, reading: &Reading, first: Attempt) -> Result<Placed, Cause> {
+        let mut attempt = first;
+        let since = self.worker.now();
+        let hold = self.worker.live().pool.failover_hold;
+        loop {
+            let topology = self.database.cluster.topology.newest();
+            let decision = self.decide(reading, attempt, &topology);
+            let (node, by) = match decision.target {
+                Target::Primary(node) => (node, ServedBy::Primary(node)),
+                Target::Replica(node) => (node, ServedBy::Replica(node)),
+                Target::Refuse(refusal) => {
+                    return Err(self.refuse(Cause::Refused(refusal), decision.reason));
+                }
+                Target::Wait(Wait::Primary) => {
+                    if !self.changed_within(hold, since).await {
+                        return Err(self.refuse(Cause::NoPrimary { waited: hold }, decision.reason));
+                    }
+                    continue;
+                }
+                Target::Wait(Wait::Fresh) => {
+                    if !self.changed_within(self.meaning.wishes().stale_wait, since).await {
+                        attempt = Attempt::Stale(decision.reason);
+                    }
+                    continue;
+                }
+            };
+            let Some(view) = topology.node(node) else { continue };
+            let address = Address::of(view, topology.epoch);
+            match self.lease_from(&address).await {
+                Ok(lease) => {
+                    self.lease = Some(lease);
+                    let mut placed = Placed::on(&address, decision.reason);
+                    placed.by = by;
+                    placed.retry = self.may_retry(reading, by);
+                    return Ok(placed);
+                }
+                Err(AcquireError::Connect { error, .. })
+                    if error.blames_node() && !expired(&*self.worker, since, hold) =>
+                {
+                    if matches!(by, ServedBy::Replica(_)) {
+                        attempt = Attempt::OnPrimary;
+                    } else {
+                        // Control was told; a new primary, or this one again, shows as a change.
+                        let _changed = self
+                            .changed_within(Duration::from_millis(100), self.worker.now())
+                            .await;
+                    }
+                }
+                Err(error) => return Err(self.refuse(error.cause(), decision.reason)),
+            }
+        }
+    }
+
+    async fn lease_from(&self, address: &Address) -> Result<Lease, AcquireError> {
+        let pool = self.pools.of(address.node, &self.worker.shared.registry);
+        pool.acquire(&self.worker, address).await
+    }
+
+    fn refuse(&self, cause: Cause, reason: Reason) -> Cause {
+        self.worker.metrics.routed(Side::Refused, reason);
+        cause
+    }
+
+    fn decide(&mut self, reading: &Reading, attempt: Attempt, topology: &Topology) -> Decision {
+        if !self.database.returns_servers() {
+            return self.on_primary(Reason::SessionPool, topology);
+        }
+        match attempt {
+            Attempt::First => {}
+            Attempt::OnPrimary => return self.on_primary(Reason::Retried, topology),
+            Attempt::Stale(reason) => return self.on_primary(reason, topology),
+        }
+        let answers = self.database.cluster.answers.newest();
+        let fence = self.meaning.fence(self.scope.newest(), &answers, topology.epoch);
+        let class = if self.settings.serializable {
+            reading.class.max(Class::PrimaryRead)
+        } else {
+            reading.class
+        };
+        let ask = Ask {
+            class,
+            why: reading.why,
+            wishes: reading.hinted.as_deref().unwrap_or_else(|| self.meaning.wishes()),
+            route_from: reading.route_from(self.meaning.route_from()),
+            fence,
+            last_read: self.meaning.last_read(),
+            now: self.worker.now(),
+        };
+        decide(&ask, topology, &*self.pools, self.worker.draw())
+    }
+
+    fn on_primary(&self, reason: Reason, topology: &Topology) -> Decision {
+        let wishes = Preferences { route: Route::Primary, ..self.meaning.wishes().clone() };
+        let ask = Ask {
+            class: Class::Write,
+            why: sql::Why::NotUnderstood,
+            wishes: &wishes,
+            route_from: RouteFrom::Config,
+            fence: policy::FenceState::Open,
+            last_read: None,
+            now: self.worker.now(),
+        };
+        Decision { reason, ..decide(&ask, topology, &*self.pools, 0) }
+    }
+
+    /// Waits for the next change of topology or answers; `false` once `limit` has passed.
+    async fn changed_within(&self, limit: Duration, since: Instant) -> bool {
+        if expired(&self.worker, since, limit) {
+            return false;
+        }
+        let cluster = &self.database.cluster;
+        let (mut topology, mut answers) = (cluster.topology.receiver(), cluster.answers.receiver());
+        let until = tokio::time::Instant::from_std(since.checked_add(limit).unwrap_or(since));
+        tokio::select! {
+            changed = topology.changed() => changed.is_ok(),
+            changed = answers.changed() => changed.is_ok(),
+            () = tokio::time::sleep_until(until) => false,
+        }
+    }
+
+    /// Only a read of its own implicit transaction, that stays inside of the database, runs twice.
+    fn may_retry(&self, reading: &Reading, by: ServedBy) -> bool {
+        matches!(by, ServedBy::Replica(_))
+            && reading.class <= Class::PrimaryRead
+            && !reading.reaches_outside
+            && !self.group.open
+            && self.status == TxStatus::Idle
+    }
+}
+
+impl Placed {
+    fn on(address: &Address, reason: Reason) -> Self {
+        let (side, by) = match address.role {
+            Role::Primary => (Side::Primary, ServedBy::Primary(address.node)),
+            Role::Replica | Role::Unknown => (Side::Replica, ServedBy::Replica(address.node)),
+        };
+        Self { node: Rc::clone(&address.name), side, by, reason, retry: false, refused: None }
+    }
+}
+
+fn expired(worker: &crate::worker::Worker, since: Instant, limit: Duration) -> bool {
+    worker.now().saturating_duration_since(since) >= limit
+}
+
+/// Whether a statement may succeed on a standby and do the wrong thing there.
+///
+/// What a standby refuses by itself (25006) is left to it. `docs/routing.md` has the list.
+fn harms_a_replica(reading: &Reading) -> bool {
+    use sql::Why;
+    reading.effects().iter().any(|effect| {
+        matches!(
+            effect,
+            Effect::Pin(Pin::AdvisoryLock | Pin::ExportedSnapshot | Pin::Load) | Effect::Unlisten
+        )
+    }) || reading.class == Class::Write
+        && matches!(
+            reading.why,
+            Why::VolatileFunction
+                | Why::UnknownFunction
+                | Why::ForeignRelation
+                | Why::Utility
+                | Why::Copy
+                | Why::Do
+                | Why::Call
+                | Why::Notify
+                | Why::Prepared
+                | Why::Unparsed
+                | Why::TooLong
+                | Why::NotUnderstood
+                | Why::NestingTooDeep
+                | Why::CatalogMissing
+        )
+}

@@ -1,0 +1,116 @@
+//! One worker's pools of one (user, database): one per node, made when first needed.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use policy::NodeId;
+use policy::decide::Load;
+
+use crate::permits::{PoolKey, Registry};
+use crate::pool::Pool;
+use crate::server::{Address, Identity};
+use crate::settings::SettingsId;
+use crate::view::ClusterView;
+use crate::worker::Worker;
+
+/// The pools that a session of this user and database may use.
+#[derive(Debug)]
+pub(crate) struct Pools {
+    pub(crate) identity: Identity,
+    pub(crate) cluster: Rc<ClusterView>,
+    user: Arc<str>,
+    database: Arc<str>,
+    by_node: RefCell<Vec<(NodeId, Rc<Pool>)>>,
+    greetings: RefCell<HashMap<SettingsId, Rc<[u8]>>>,
+}
+
+/// Greetings kept before they are asked for anew.
+const GREETINGS: usize = 256;
+
+impl Pools {
+    /// `database` is the name that clients use; `identity.database` the one on the servers.
+    pub(crate) fn new(
+        identity: Identity,
+        cluster: Rc<ClusterView>,
+        (user, database): (Arc<str>, Arc<str>),
+    ) -> Self {
+        Self {
+            identity,
+            cluster,
+            user,
+            database,
+            by_node: RefCell::default(),
+            greetings: RefCell::default(),
+        }
+    }
+
+    /// Whether these are still the pools for such a session, after a reload.
+    pub(crate) fn still(&self, identity: &Identity, cluster: &Rc<ClusterView>) -> bool {
+        self.identity == *identity && Rc::ptr_eq(&self.cluster, cluster)
+    }
+
+    /// What a session of these settings is greeted with, if a server was asked before.
+    pub(crate) fn greeting(&self, settings: SettingsId) -> Option<Rc<[u8]>> {
+        self.greetings.borrow().get(&settings).map(Rc::clone)
+    }
+
+    /// Remembers what a session of these settings is greeted with.
+    pub(crate) fn greets(&self, settings: SettingsId, greeting: Vec<u8>) -> Rc<[u8]> {
+        let greeting: Rc<[u8]> = greeting.into();
+        let mut greetings = self.greetings.borrow_mut();
+        if greetings.len() >= GREETINGS {
+            greetings.clear();
+        }
+        greetings.insert(settings, Rc::clone(&greeting));
+        greeting
+    }
+
+    /// The pool of a node.
+    pub(crate) fn of(&self, node: NodeId, registry: &Registry) -> Rc<Pool> {
+        let mut by_node = self.by_node.borrow_mut();
+        if let Some((_, pool)) = by_node.iter().find(|(known, _)| *known == node) {
+            return Rc::clone(pool);
+        }
+        let permits = registry.of(PoolKey {
+            cluster: Arc::clone(&self.cluster.name),
+            node,
+            user: Arc::clone(&self.user),
+            database: Arc::clone(&self.database),
+        });
+        let pool = Rc::new(Pool::new(self.identity.clone(), permits));
+        by_node.push((node, Rc::clone(&pool)));
+        pool
+    }
+
+    /// The pool of a node, if it was ever needed.
+    pub(crate) fn existing(&self, node: NodeId) -> Option<Rc<Pool>> {
+        self.by_node
+            .borrow()
+            .iter()
+            .find(|(known, _)| *known == node)
+            .map(|(_, pool)| Rc::clone(pool))
+    }
+
+    /// Closes servers that are too old, too long unused, drained, or of a role that is gone.
+    pub(crate) fn sweep(&self, worker: &Worker) {
+        let topology = self.cluster.topology.newest();
+        let now = worker.now();
+        for (node, pool) in &*self.by_node.borrow() {
+            let view = topology.node(*node).filter(|node| node.gate == policy::Gate::Open);
+            let address = view.map(|node| Address::of(node, topology.epoch));
+            pool.sweep(worker, address.as_ref(), now);
+        }
+    }
+}
+
+impl Load for Pools {
+    fn busy(&self, node: NodeId) -> u32 {
+        self.by_node
+            .borrow()
+            .iter()
+            .find(|(known, _)| *known == node)
+            .map_or(0, |(_, pool)| pool.busy())
+    }
+}

@@ -1,0 +1,368 @@
+//! The loop: one client's cycles, from its first byte to its last.
+//!
+//! Reads like the data path of the house (ARCHITECTURE.md): gather a cycle, read what it says,
+//! decide where it goes, lease a server, forward, relay, settle. Every decision is made elsewhere.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Poll;
+
+use policy::Reason;
+use policy::prepared::ClientStatements;
+use sql::Class;
+use wire::TxStatus;
+
+use crate::alone::Alone;
+use crate::buffer::{Buffer, Outbox};
+use crate::cycle::{Cycle, Reader, Reading};
+use crate::database::Database;
+use crate::error::{Cause, Lost};
+use crate::forward::{Forward, Group};
+use crate::intake::{End, GATHER_PARSE, Gathered, gather};
+use crate::metrics::Side;
+use crate::peer::{Peer, Running};
+use crate::place::{Attempt, Placed};
+use crate::pool::Lease;
+use crate::pools::Pools;
+use crate::relay::{Event, Noticed, Relay};
+use crate::scope::ScopeFence;
+use crate::server::SessionNumber;
+use crate::settings::Settings;
+use crate::settle::{Closing, Unsettled};
+use crate::stream::Stream;
+use crate::worker::Worker;
+
+/// Why a session ends.
+#[derive(Debug)]
+pub(crate) enum Ending {
+    /// The client said so, or is gone.
+    Left,
+    /// The client must be told.
+    Told(Cause),
+}
+
+impl From<Cause> for Ending {
+    fn from(cause: Cause) -> Self {
+        Self::Told(cause)
+    }
+}
+
+/// The last cycle's route, for `SHOW weir.last_route`.
+#[derive(Debug, Clone)]
+pub(crate) struct LastRoute {
+    pub(crate) side: Side,
+    pub(crate) node: Option<Rc<str>>,
+    pub(crate) reason: Reason,
+}
+
+/// One client's session.
+pub(crate) struct Session {
+    pub(crate) worker: Rc<Worker>,
+    pub(crate) stream: Stream,
+    pub(crate) inbound: Buffer,
+    pub(crate) outbound: Outbox,
+    pub(crate) peer: Rc<Peer>,
+    pub(crate) number: SessionNumber,
+    pub(crate) database: Rc<Database>,
+    pub(crate) meaning: policy::session::Session,
+    pub(crate) statements: ClientStatements,
+    pub(crate) scope: Arc<ScopeFence>,
+    /// What the client's server must be set to.
+    pub(crate) settings: Rc<Settings>,
+    /// What `RESET` goes back to.
+    pub(crate) startup: Rc<Settings>,
+    pub(crate) lease: Option<Lease>,
+    /// A `BEGIN READ ONLY` that no server has seen yet.
+    pub(crate) begin: Option<Vec<u8>>,
+    pub(crate) status: TxStatus,
+    pub(crate) group: Group,
+    pub(crate) last_route: LastRoute,
+    /// An error was told in the middle of a group: nothing counts up to the `Sync`.
+    pub(crate) skipping: bool,
+    /// Bytes at the start of `inbound` that belong to the cycle being served.
+    pub(crate) held: usize,
+    /// Bytes that the client still owes of a message that was refused.
+    pub(crate) discard: usize,
+    pub(crate) pools: Rc<Pools>,
+}
+
+impl Session {
+    /// Serves the client until it leaves.
+    pub(crate) async fn run(mut self) {
+        let ending = loop {
+            let cycle = match self.next_cycle().await {
+                Ok(cycle) => cycle,
+                Err(ending) => break ending,
+            };
+            if let Err(ending) = self.serve(cycle).await {
+                break ending;
+            }
+            self.inbound.consume(std::mem::take(&mut self.held));
+            self.inbound.release(&self.worker.buffers);
+            self.outbound.release();
+        };
+        self.leave(ending).await;
+    }
+
+    async fn serve(&mut self, cycle: Cycle) -> Result<(), Ending> {
+        self.held = cycle.length;
+        if self.skip(cycle) {
+            return self.ready_after_skipping(cycle).await;
+        }
+        let reading = self.read(cycle)?;
+        let refused = match self.answer_alone(cycle, &reading).await? {
+            Alone::Answered => return Ok(()),
+            Alone::Refused(told) => Some(told),
+            Alone::No => None,
+        };
+        let mut attempt = Attempt::First;
+        loop {
+            let mut placed = match self.place(&reading, attempt).await {
+                Ok(placed) => placed,
+                Err(cause) => return self.tell(&cause, cycle).await,
+            };
+            placed.refused = refused.clone().or(placed.refused);
+            self.forward(cycle, &reading, &placed)?;
+            match self.relay(cycle, &reading, &placed).await? {
+                Relayed::Done => return Ok(()),
+                Relayed::Refused => attempt = Attempt::OnPrimary,
+            }
+        }
+    }
+
+    /// Waits for a whole cycle, or for so much of one that it must be served.
+    async fn next_cycle(&mut self) -> Result<Cycle, Ending> {
+        let max = usize::try_from(self.worker.live().pool.max_packet_size).unwrap_or(usize::MAX);
+        loop {
+            if self.discard > 0 {
+                let count = self.discard.min(self.inbound.len());
+                self.inbound.consume(count);
+                self.discard = self.discard.saturating_sub(count);
+            }
+            if self.discard > 0 {
+                self.read_more().await?;
+                continue;
+            }
+            let found = gather(self.inbound.unread(), max)
+                .map_err(|error| Cause::Protocol(error.to_string()))?;
+            match found {
+                Gathered::Cycle { length, end } => return Ok(Cycle { length, end }),
+                Gathered::Stray(length) => self.inbound.consume(length),
+                Gathered::Terminate => return Err(Ending::Left),
+                Gathered::More if self.group.open => self.relay_open_group().await?,
+                Gathered::More => self.read_more().await?,
+            }
+        }
+    }
+
+    /// Reads once; holds no buffer while there is nothing to read.
+    async fn read_more(&mut self) -> Result<(), Ending> {
+        let (worker, peer) = (&self.worker, &self.peer);
+        let idle = self.status == TxStatus::Idle && !self.group.open && self.inbound.is_empty();
+        let (stream, inbound) = (&mut self.stream, &mut self.inbound);
+        let count = std::future::poll_fn(|cx| {
+            peer.waits(cx);
+            if worker.closing() && (idle || worker.overdue()) {
+                return Poll::Ready(Err(Ending::Told(Cause::Shutdown)));
+            }
+            match stream.poll_readable(cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Err(_)) => return Poll::Ready(Err(Ending::Left)),
+                Poll::Ready(Ok(())) => {}
+            }
+            let room = inbound.room(&worker.buffers, GATHER_PARSE);
+            match stream.poll_read(cx, room) {
+                Poll::Pending => {
+                    inbound.release(&worker.buffers);
+                    Poll::Pending
+                }
+                Poll::Ready(Ok(count)) if count > 0 => Poll::Ready(Ok(count)),
+                Poll::Ready(_) => Poll::Ready(Err(Ending::Left)),
+            }
+        })
+        .await?;
+        self.inbound.filled(count);
+        Ok(())
+    }
+
+    fn read(&self, cycle: Cycle) -> Result<Reading, Ending> {
+        let catalog = self.database.catalog();
+        let reader = Reader {
+            classes: &self.database.classes,
+            catalog: catalog.as_ref(),
+            metrics: &self.worker.metrics,
+            statements: &self.statements,
+            wishes: self.meaning.wishes(),
+        };
+        let bytes = self.inbound.unread().get(..cycle.length).unwrap_or_default();
+        let mut reading =
+            reader.read(bytes, cycle.end).map_err(|error| Cause::Protocol(error.to_string()))?;
+        if !self.settings.readable {
+            reading.distrust();
+        }
+        Ok(reading)
+    }
+
+    fn forward(&mut self, cycle: Cycle, reading: &Reading, placed: &Placed) -> Result<(), Ending> {
+        let max_prepared = self.worker.live().pool.max_prepared_statements;
+        let Some(lease) = self.lease.as_mut() else { return Ok(()) };
+        let server = lease.server();
+        if server.settings != self.settings.id && self.status == TxStatus::Idle && !self.group.open
+        {
+            let query = self.settings.query(server.settings);
+            wire::put_query(&mut server.outbox.bytes, query.as_bytes());
+            server.replies.push(policy::replies::Expect::OwnQuery);
+            server.settings = self.settings.id;
+        }
+        if let Some(begin) = &self.begin {
+            server.outbox.bytes.extend_from_slice(begin);
+            server.replies.push(policy::replies::Expect::OwnQuery);
+        }
+        let mut forward = Forward {
+            server,
+            statements: &mut self.statements,
+            interner: &mut self.worker.interner.borrow_mut(),
+            group: &mut self.group,
+            session: self.number,
+            max_prepared,
+        };
+        if let Some(told) = &placed.refused {
+            forward.poison(told.clone());
+            wire::put_sync(&mut forward.server.outbox.bytes);
+            forward.server.replies.push(policy::replies::Expect::Sync);
+            return Ok(());
+        }
+        let bytes = self.inbound.unread().get(..cycle.length).unwrap_or_default();
+        forward.cycle(bytes, cycle.end).map_err(|error| Cause::Protocol(error.to_string()))?;
+        self.last_route = LastRoute {
+            side: placed.side,
+            node: Some(Rc::clone(&placed.node)),
+            reason: placed.reason,
+        };
+        tracing::debug!(
+            node = %placed.node, reason = placed.reason.as_str(), class = reading.class.as_str(), "cycle"
+        );
+        Ok(())
+    }
+
+    /// Goes on relaying while a group is open and the client has not sent a whole message yet.
+    async fn relay_open_group(&mut self) -> Result<(), Ending> {
+        let Some(lease) = self.lease.as_mut() else { return self.read_more().await };
+        let mut noticed = Noticed::default();
+        let mut relay = Relay::new(
+            &mut self.stream,
+            (&mut self.inbound, &mut self.held, &mut self.outbound),
+            lease.server(),
+            &mut self.statements,
+            &self.worker.buffers,
+            &mut noticed,
+        );
+        relay.looked_at = relay.inbound.len();
+        match relay.run(&mut Unsettled).await {
+            Event::More => Ok(()),
+            Event::ClientGone => {
+                self.abandon();
+                Err(Ending::Left)
+            }
+            Event::Ended | Event::Refused(_) | Event::ServerLost | Event::Garbled(_) => {
+                let node = lease.server().address.name.to_string();
+                self.server_lost();
+                Err(Cause::ServerLost { node, during: Lost::Write }.into())
+            }
+        }
+    }
+
+    async fn relay(
+        &mut self,
+        cycle: Cycle,
+        reading: &Reading,
+        placed: &Placed,
+    ) -> Result<Relayed, Ending> {
+        let Some(lease) = self.lease.as_mut() else { return Ok(Relayed::Done) };
+        let server = lease.server();
+        self.peer.runs_on(Running::on(server));
+        let mut noticed = Noticed::default();
+        let mut closing = Closing {
+            meaning: &mut self.meaning,
+            reading,
+            cluster: &self.database.cluster,
+            scope: &self.scope,
+            worker: &self.worker,
+            by: placed.by,
+            settled: None,
+        };
+        let whole = matches!(cycle.end, End::Query | End::Sync);
+        let mut relay = Relay::new(
+            &mut self.stream,
+            (&mut self.inbound, &mut self.held, &mut self.outbound),
+            server,
+            &mut self.statements,
+            &self.worker.buffers,
+            &mut noticed,
+        );
+        relay.retry = placed.retry && whole;
+        relay.ends(cycle.end);
+        let event = relay.run(&mut closing).await;
+        let settled = closing.settled;
+        self.peer.runs_on(None);
+        match event {
+            Event::Ended => self.settled(reading, &noticed, settled).map(|()| Relayed::Done),
+            Event::More => Ok(Relayed::Done),
+            Event::Refused(code) => {
+                tracing::info!(node = %placed.node, code = code.as_str(), "a replica refused a read: retried on the primary");
+                self.refused();
+                Ok(Relayed::Refused)
+            }
+            Event::ServerLost if placed.retry && whole && !noticed.shown => {
+                self.server_lost();
+                self.refused();
+                Ok(Relayed::Refused)
+            }
+            Event::ServerLost | Event::Garbled(_) => {
+                self.server_lost();
+                let during = if reading.class == Class::Read { Lost::Read } else { Lost::Write };
+                Err(Cause::ServerLost { node: placed.node.to_string(), during }.into())
+            }
+            Event::ClientGone => {
+                self.abandon();
+                Err(Ending::Left)
+            }
+        }
+    }
+
+    /// Stops whatever the server does for a client that is gone, and closes it.
+    fn abandon(&mut self) {
+        let Some(mut lease) = self.lease.take() else { return };
+        if let Some(running) = Running::on(lease.server()) {
+            let worker = Rc::clone(&self.worker);
+            // The lease lives until the request is delivered, so that its permit is not given away
+            // to a server more than PostgreSQL was promised.
+            tokio::task::spawn_local(async move {
+                running.cancel(&worker).await;
+                drop(lease);
+            });
+        }
+    }
+
+    async fn leave(mut self, ending: Ending) {
+        if let Ending::Told(cause) = ending {
+            tracing::info!(session = self.number.0, %cause, "session ended");
+            let _told = cause.put(&mut self.outbound.bytes);
+            let told = self.stream.write_all(self.outbound.unsent());
+            // A client that does not read must not keep its session alive.
+            drop(tokio::time::timeout(std::time::Duration::from_secs(5), told).await);
+        }
+        if let Some(lease) = self.lease.take() {
+            self.end_lease(lease);
+        }
+        self.stream.close().await;
+    }
+}
+
+/// How a relayed cycle ended.
+enum Relayed {
+    /// It is answered, or goes on with the client's next messages.
+    Done,
+    /// The client saw nothing; another node must answer.
+    Refused,
+}

@@ -1,0 +1,372 @@
+//! One worker: a thread that owns its listener, its clients, its servers and its buffers.
+//!
+//! Nothing here is shared with another worker but counts ([`crate::permits`]), fences
+//! ([`crate::scope`]) and mails.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
+use std::time::{Duration, Instant};
+
+use policy::NodeId;
+use policy::prepared::Interner;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Notify, mpsc, watch};
+use wire::CancelKey;
+
+use crate::buffer::Buffers;
+use crate::config::{Config, Live};
+use crate::database::Database;
+use crate::error::Cause;
+use crate::handshake::{Handshake, Moved, Refused};
+use crate::metrics::Metrics;
+use crate::peer::Peer;
+use crate::permits::{Mail, PoolKey, Registry};
+use crate::pools::Pools;
+use crate::scope::Scopes;
+use crate::server::{Identity, SessionNumber};
+use crate::settings::KnownSettings;
+use crate::view::{ClusterView, Watched};
+
+/// How often idle servers are looked through.
+const SWEEP: Duration = Duration::from_secs(1);
+/// Bits of a process ID that count sessions; those above tell the worker.
+const PID_BITS: u32 = 24;
+
+/// What workers share: counts, fences, mailboxes.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) registry: Registry,
+    pub(crate) scopes: Scopes,
+    pub(crate) clients: Arc<AtomicU32>,
+    pub(crate) workers: usize,
+    /// Keys homes and fingerprints, so that clients can't aim at them.
+    pub(crate) seed: [u64; 2],
+}
+
+/// How far a shutdown has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Stage {
+    /// Clients are served.
+    Serving,
+    /// Cycles end, sessions between transactions are told to go.
+    Closing,
+    /// Everybody is told to go.
+    Overdue,
+}
+
+/// One worker.
+#[derive(Debug)]
+pub(crate) struct Worker {
+    pub(crate) index: usize,
+    pub(crate) config: Config,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) buffers: Buffers,
+    pub(crate) interner: RefCell<Interner>,
+    pub(crate) settings: KnownSettings,
+    /// Notified whenever a cancel request was delivered.
+    pub(crate) cancelled: Notify,
+    live: Watched<Live>,
+    stage: watch::Receiver<Stage>,
+    clusters: RefCell<HashMap<String, Rc<ClusterView>>>,
+    databases: RefCell<HashMap<Box<str>, Rc<Database>>>,
+    pools: RefCell<HashMap<(Box<str>, Box<str>), Rc<Pools>>>,
+    peers: RefCell<HashMap<i32, (CancelKey, Rc<Peer>)>>,
+    sessions: Cell<u64>,
+    random: Cell<u64>,
+}
+
+/// What a worker's thread is started with.
+#[derive(Debug)]
+pub(crate) struct Start {
+    pub(crate) index: usize,
+    pub(crate) config: Config,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) live: watch::Receiver<Arc<Live>>,
+    pub(crate) stage: watch::Receiver<Stage>,
+    pub(crate) mailbox: mpsc::UnboundedReceiver<Mail>,
+    pub(crate) listener: std::net::TcpListener,
+}
+
+impl Start {
+    /// Runs the worker until it was told to close and has no client left, or is overdue.
+    pub(crate) async fn run(self) -> std::io::Result<()> {
+        let listener = TcpListener::from_std(self.listener)?;
+        let worker = Rc::new(Worker {
+            index: self.index,
+            config: self.config,
+            random: Cell::new(
+                self.shared.seed[0] ^ (u64::try_from(self.index).unwrap_or(0) << 32) | 1,
+            ),
+            shared: self.shared,
+            metrics: self.metrics,
+            buffers: Buffers::default(),
+            interner: RefCell::default(),
+            settings: KnownSettings::default(),
+            cancelled: Notify::new(),
+            live: Watched::new(self.live),
+            stage: self.stage.clone(),
+            clusters: RefCell::default(),
+            databases: RefCell::default(),
+            pools: RefCell::default(),
+            peers: RefCell::default(),
+            sessions: Cell::new(0),
+        });
+        worker.run(listener, self.mailbox, self.stage).await;
+        Ok(())
+    }
+}
+
+impl Worker {
+    async fn run(
+        self: Rc<Self>,
+        listener: TcpListener,
+        mut mailbox: mpsc::UnboundedReceiver<Mail>,
+        mut stage: watch::Receiver<Stage>,
+    ) {
+        let mut sweep = tokio::time::interval(SWEEP);
+        sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        while !self.closing() {
+            tokio::select! {
+                accepted = listener.accept() => self.accepted(accepted),
+                Some(mail) = mailbox.recv() => self.read_mail(mail),
+                _ = sweep.tick() => self.sweep(),
+                changed = stage.changed() => if changed.is_err() { break },
+            }
+        }
+        drop(listener);
+        self.wake_all();
+        let mut patience = tokio::time::interval(Duration::from_millis(20));
+        while !self.peers.borrow().is_empty() {
+            tokio::select! {
+                Some(mail) = mailbox.recv() => self.read_mail(mail),
+                _ = patience.tick() => {}
+                changed = stage.changed() => {
+                    self.wake_all();
+                    if changed.is_err() { break }
+                }
+            }
+        }
+    }
+
+    fn accepted(self: &Rc<Self>, accepted: std::io::Result<(TcpStream, std::net::SocketAddr)>) {
+        match accepted {
+            Ok((tcp, from)) => {
+                if crate::server::prepare(&tcp).is_ok() {
+                    tokio::task::spawn_local(Handshake::new(Rc::clone(self), tcp, from).run(None));
+                }
+            }
+            // Out of file descriptors, most likely: those that are served go on.
+            Err(error) => {
+                tracing::warn!(%error, "a client could not be accepted; raise the limit of open files")
+            }
+        }
+    }
+
+    fn read_mail(self: &Rc<Self>, mail: Mail) {
+        match mail {
+            Mail::Free(key) => match self.pool(&key) {
+                Some(pool) if pool.waiting() > 0 => pool.try_next(),
+                Some(pool) => pool.permits().fed(self.index),
+                None => {}
+            },
+            Mail::Yield(key) => {
+                if let Some(pool) = self.pool(&key) {
+                    pool.yield_one();
+                }
+            }
+            Mail::Cancel(key) => self.cancel(key),
+            Mail::Login(moved) => {
+                let Moved { tcp, from, startup } = *moved;
+                if let Ok(tcp) = TcpStream::from_std(tcp) {
+                    tokio::task::spawn_local(
+                        Handshake::new(Rc::clone(self), tcp, from).run(Some(startup)),
+                    );
+                }
+            }
+        }
+    }
+
+    fn pool(&self, key: &PoolKey) -> Option<Rc<crate::pool::Pool>> {
+        let pools = self.pools.borrow();
+        // Rare and small: a look-up by borrowed parts would need a key type of its own.
+        pools
+            .get(&(Box::from(&*key.user), Box::from(&*key.database)))
+            .and_then(|pools| pools.existing(key.node))
+    }
+
+    fn sweep(&self) {
+        self.pools.borrow().values().for_each(|pools| pools.sweep(self));
+    }
+
+    fn wake_all(&self) {
+        self.peers.borrow().values().for_each(|(_, peer)| peer.wake());
+    }
+
+    /// The newest settings.
+    pub(crate) fn live(&self) -> Arc<Live> {
+        self.live.newest()
+    }
+
+    /// Whether sessions between transactions must go.
+    pub(crate) fn closing(&self) -> bool {
+        *self.stage.borrow() >= Stage::Closing
+    }
+
+    /// Whether all sessions must go.
+    pub(crate) fn overdue(&self) -> bool {
+        *self.stage.borrow() >= Stage::Overdue
+    }
+
+    /// Now, by a clock that tests can pause.
+    pub(crate) fn now(&self) -> Instant {
+        tokio::time::Instant::now().into_std()
+    }
+
+    /// A number that is as good as random for balancing (xorshift64).
+    pub(crate) fn draw(&self) -> u64 {
+        let mut x = self.random.get();
+        x ^= x << 13;
+        x ^= x >> 7;
+        x ^= x << 17;
+        self.random.set(x);
+        x
+    }
+
+    /// The next session's number.
+    pub(crate) fn next_session(&self) -> SessionNumber {
+        self.sessions.set(self.sessions.get().saturating_add(1));
+        SessionNumber(self.sessions.get())
+    }
+
+    /// A process ID for a client: never zero, and no two living clients of a worker share one.
+    pub(crate) fn next_pid(&self) -> i32 {
+        let worker = i32::try_from(self.index).unwrap_or(0) << PID_BITS;
+        let peers = self.peers.borrow();
+        loop {
+            self.random.set(self.draw());
+            let low = i32::try_from(self.draw() >> (64 - PID_BITS)).unwrap_or(1);
+            let pid = worker | low;
+            if low != 0 && !peers.contains_key(&pid) {
+                return pid;
+            }
+        }
+    }
+
+    /// Makes a session known, so that it can be cancelled and woken.
+    pub(crate) fn enter(&self, key: &CancelKey, peer: &Rc<Peer>) {
+        self.peers.borrow_mut().insert(key.pid, (key.clone(), Rc::clone(peer)));
+    }
+
+    /// Forgets a session.
+    pub(crate) fn leave(&self, key: &CancelKey) {
+        self.peers.borrow_mut().remove(&key.pid);
+    }
+
+    /// Cancels what the session of this key runs, wherever that is.
+    ///
+    /// A key that fits nobody is ignored, as by the server: whoever guesses learns nothing.
+    pub(crate) fn cancel(self: &Rc<Self>, key: CancelKey) {
+        let home = usize::try_from(key.pid >> PID_BITS).unwrap_or(usize::MAX);
+        if home != self.index {
+            self.shared.registry.mail(home, Mail::Cancel(key));
+            return;
+        }
+        let running = {
+            let peers = self.peers.borrow();
+            let Some((whole, peer)) = peers.get(&key.pid) else { return };
+            let fits = key.secret.len() >= 4 && same(&key.secret, &whole.secret);
+            if fits { peer.running() } else { None }
+        };
+        if let Some(running) = running {
+            let worker = Rc::clone(self);
+            tokio::task::spawn_local(async move { running.cancel(&worker).await });
+        }
+    }
+
+    /// Servers that a database's pools may have.
+    pub(crate) fn pool_size(&self, database: &str) -> u32 {
+        let live = self.live();
+        live.database(database)
+            .and_then(|rules| rules.pool_size)
+            .unwrap_or(live.pool.default_pool_size)
+    }
+
+    /// Tells control that a node's connection could not be made or was lost.
+    pub(crate) fn lost(&self, cluster: &str, node: NodeId) {
+        if let Some(view) = self.clusters.borrow().get(cluster) {
+            view.lost(node);
+        }
+    }
+
+    /// The worker on which a database's clients live: with fewer servers than workers, one of them
+    /// alone, or the servers would be handed to and fro.
+    pub(crate) fn home(&self, user: &str, database: &str) -> usize {
+        let workers = self.shared.workers;
+        let size = usize::try_from(self.pool_size(database)).unwrap_or(usize::MAX);
+        if size >= workers {
+            return self.index;
+        }
+        let mut hash = self.shared.seed[1];
+        for byte in user.bytes().chain([0]).chain(database.bytes()) {
+            hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+        usize::try_from(hash >> 33).unwrap_or(0).checked_rem(workers).unwrap_or(0)
+    }
+
+    /// A database and the pools of one user in it.
+    pub(crate) fn database(
+        &self,
+        user: &str,
+        name: &str,
+    ) -> Result<(Rc<Database>, Rc<Pools>), Refused> {
+        let live = self.live();
+        let Some(rules) = live.database(name) else {
+            return Err(Cause::NoDatabase { name: name.to_owned() }.into());
+        };
+        let cluster = self.cluster(&live, &rules.cluster)?;
+        let mut databases = self.databases.borrow_mut();
+        let database = databases
+            .get(name)
+            .filter(|known| known.still(rules, &cluster))
+            .cloned()
+            .unwrap_or_else(|| {
+                Rc::new(Database::new(name, rules, Rc::clone(&cluster), self.shared.seed))
+            });
+        databases.insert(name.into(), Rc::clone(&database));
+        let mut all = self.pools.borrow_mut();
+        let key = (Box::from(user), Box::from(name));
+        let password = live.auth.users.get(user).map(|rules| Rc::from(rules.password.as_str()));
+        let identity =
+            Identity { user: user.into(), database: Rc::clone(&database.dbname), password };
+        let pools = all.get(&key).filter(|pools| pools.still(&identity, &cluster)).cloned();
+        let pools = pools.unwrap_or_else(|| {
+            Rc::new(Pools::new(identity, cluster, (Arc::from(user), Arc::clone(&database.name))))
+        });
+        all.insert(key, Rc::clone(&pools));
+        Ok((database, pools))
+    }
+
+    fn cluster(&self, live: &Live, name: &str) -> Result<Rc<ClusterView>, Refused> {
+        let mut clusters = self.clusters.borrow_mut();
+        if let Some(view) = clusters.get(name) {
+            return Ok(Rc::clone(view));
+        }
+        let Some(link) = live.clusters.get(name) else {
+            return Err(Cause::NoCluster { name: name.to_owned() }.into());
+        };
+        let view = ClusterView::new(name, link);
+        clusters.insert(name.to_owned(), Rc::clone(&view));
+        Ok(view)
+    }
+}
+
+/// Whether `given` is the beginning of `secret`, in a time that does not tell where they differ.
+fn same(given: &[u8], secret: &[u8]) -> bool {
+    given.len() <= secret.len()
+        && given.iter().zip(secret).fold(0_u8, |differ, (a, b)| differ | (a ^ b)) == 0
+}

@@ -96,7 +96,7 @@ impl Node {
 
     /// Connects a test role, and spawns the connection onto the runtime.
     ///
-    /// Not cancel-safe in the sense of retry: a dropped call leaves nothing.
+    /// Cancel-safe: a call that is dropped leaves no connection behind.
     ///
     /// # Errors
     ///

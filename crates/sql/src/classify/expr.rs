@@ -33,6 +33,11 @@ impl Walker<'_, '_> {
         }
     }
 
+    fn pattern(&mut self, pattern: &Expr, escape: Option<&Expr>) {
+        self.expr(pattern);
+        self.exprs(escape);
+    }
+
     /// For a node with a left-most operand: looks at its other parts and gives the operand.
     #[expect(clippy::wildcard_enum_match_arm, reason = "the other nodes are looked at by `node`")]
     fn operand<'e>(&mut self, expr: &'e Expr) -> Option<&'e Expr> {
@@ -78,8 +83,7 @@ impl Walker<'_, '_> {
             Expr::Like { expr, pattern, escape_char, negated: _, any: _ }
             | Expr::ILike { expr, pattern, escape_char, negated: _, any: _ }
             | Expr::SimilarTo { expr, pattern, escape_char, negated: _ } => {
-                self.expr(pattern);
-                self.exprs(escape_char.as_deref());
+                self.pattern(pattern, escape_char.as_deref());
                 Some(expr)
             }
             Expr::Cast { kind, expr, data_type, format } => {

@@ -75,6 +75,12 @@ impl Findings {
         self.join_effects(later);
     }
 
+    /// Adds all that was found in a part that overlaps with this one, but its class.
+    pub(super) fn join_overlap(&mut self, mut later: Self) {
+        later.effects.retain(|effect| !self.effects.contains(effect));
+        self.join_effects(later);
+    }
+
     /// Adds all that was found in a part but its class.
     pub(super) fn join_effects(&mut self, later: Self) {
         self.effects.extend(later.effects);

@@ -36,10 +36,6 @@ impl Classifier {
     ///
     /// Without a catalog nothing that holds a statement is below [`Class::PrimaryRead`]. A statement of more than
     /// 4,000 tokens is not parsed: it is a write, with the effects that its tokens show.
-    #[expect(
-        clippy::unused_self,
-        reason = "callers hold a classifier; what it may come to hold is not their concern"
-    )]
     pub fn classify(&self, sql: &str, catalog: Option<&Catalog>) -> Classified {
         let names = Names { catalog };
         let mut splitter = Splitter::new(sql, names);

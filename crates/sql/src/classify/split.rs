@@ -61,15 +61,13 @@ impl<'a> Splitter<'a> {
         let mut beyond = None;
         while let Some(token) = self.lexer.next() {
             let nested = self.depth.parens > 0 || self.depth.body > 0;
-            match token.kind {
-                Kind::Semicolon if !nested && self.tokens.is_empty() => continue,
-                Kind::Semicolon if !nested => break,
-                Kind::Open => self.depth.parens = self.depth.parens.saturating_add(1),
-                Kind::Close => self.depth.parens = self.depth.parens.saturating_sub(1),
-                Kind::Malformed => self.malformed = true,
-                Kind::Word => self.count_body(token),
-                _ => {}
+            if token.kind == Kind::Semicolon && !nested {
+                if self.tokens.is_empty() {
+                    continue;
+                }
+                break;
             }
+            self.count(token);
             self.tokens.push(token);
             if self.tokens.len() > MOST_TOKENS {
                 let found = beyond.get_or_insert_with(Findings::default);
@@ -78,6 +76,17 @@ impl<'a> Splitter<'a> {
             }
         }
         (!self.tokens.is_empty()).then_some(Statement { tokens: &self.tokens, beyond })
+    }
+
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the other kinds nest nothing")]
+    fn count(&mut self, token: Token) {
+        match token.kind {
+            Kind::Open => self.depth.parens = self.depth.parens.saturating_add(1),
+            Kind::Close => self.depth.parens = self.depth.parens.saturating_sub(1),
+            Kind::Malformed => self.malformed = true,
+            Kind::Word => self.count_body(token),
+            _ => {}
+        }
     }
 
     /// Keeps `CREATE FUNCTION … BEGIN ATOMIC …; …; END` in one piece.

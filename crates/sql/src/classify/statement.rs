@@ -14,12 +14,12 @@ pub(super) fn classify(sql: &str, names: Names<'_>, statement: Statement<'_>) ->
     let Some(beyond) = statement.beyond else { return inner(words, names) };
     if is_long_by_nature(words) {
         let mut found = inner(words, names);
-        found.join_effects(beyond);
+        found.join_overlap(beyond);
         return found;
     }
     let mut found = Findings::new(Class::Write, Why::TooLong).reaching_outside();
     found.join_effects(utility::modifying(words, names, Why::TooLong));
-    found.join_effects(beyond);
+    found.join_overlap(beyond);
     found
 }
 

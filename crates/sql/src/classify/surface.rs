@@ -69,9 +69,10 @@ fn field(words: Words<'_>, index: usize, names: Names<'_>, found: &mut Findings)
     found.uses(names.row_function(&name));
     let of_value = index.checked_sub(2).and_then(|owner| words.kind(owner));
     if matches!(of_value, Some(Kind::Close | Kind::CloseBracket | Kind::Param))
-        && let Some(facts) = names.known_function(None, &name) {
-            found.uses(facts);
-        }
+        && let Some(facts) = names.known_function(None, &name)
+    {
+        found.uses(facts);
+    }
 }
 
 /// Settings of an application's own are the session's and travel with it; others may tell one server from another.

@@ -84,10 +84,10 @@ impl<'a> Words<'a> {
         }
         let mut depth = 0_usize;
         let end = self.tokens.iter().position(|token| {
-            match token.kind {
-                Kind::Open => depth = depth.saturating_add(1),
-                Kind::Close => depth = depth.saturating_sub(1),
-                _ => {}
+            if token.kind == Kind::Open {
+                depth = depth.saturating_add(1);
+            } else if token.kind == Kind::Close {
+                depth = depth.saturating_sub(1);
             }
             depth == 0
         })?;
@@ -97,6 +97,7 @@ impl<'a> Words<'a> {
     }
 
     /// Reads the name that the token at `index` stands for, as the server folds it.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the other kinds are no names")]
     pub(super) fn name(&self, index: usize) -> Option<String> {
         let token = self.at(index)?;
         let text = self.text(token);
@@ -108,6 +109,10 @@ impl<'a> Words<'a> {
     }
 
     /// Reads the string at `index` when its value needs no knowledge of the session.
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "the other kinds are no strings of a known value"
+    )]
     pub(super) fn string(&self, index: usize) -> Option<String> {
         let token = self.at(index)?;
         let text = self.text(token);

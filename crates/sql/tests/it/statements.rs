@@ -1,8 +1,6 @@
 //! Pitfalls of statements: what may run on a replica, and what must not though it looks like it.
 
-mod common;
-
-use common::{assert_all, classify};
+use crate::common::{assert_all, classify};
 use sql::{Class, Effect, Pin, Why};
 
 #[test]

@@ -1,0 +1,7 @@
+//! What texts may do, by the cases that a read/write splitter must get right.
+
+mod common;
+mod functions;
+mod limits;
+mod sessions;
+mod statements;

@@ -99,15 +99,10 @@ impl Member {
         self.failing_since.map(|since| now.saturating_duration_since(since))
     }
 
-    /// Notes an answer. `last` is the last primary known, `system` the cluster's identifier.
+    /// Notes an answer; true if the node was not up before.
     ///
-    /// True if the node was not up before. An answer older than the last one is left out.
-    pub(super) fn hear(
-        &mut self,
-        heard: &Observation,
-        last: Option<Crown>,
-        system: Option<u64>,
-    ) -> bool {
+    /// An answer to a probe that was sent before the last one is left out.
+    pub(super) fn hear(&mut self, heard: &Observation) -> bool {
         if self.seen.is_some_and(|seen| heard.sent < seen.sent) {
             return false;
         }
@@ -125,7 +120,10 @@ impl Member {
         let state = match heard.state {
             Observed::Writable { timeline, .. } => {
                 self.replay = Replay::default();
-                State::Writable { timeline, claim: self.claim(timeline, before, last, system) }
+                State::Writable {
+                    timeline,
+                    claim: Claim::new(timeline, before.map(|seen| seen.state)),
+                }
             }
             Observed::Standby { timeline, replay } => {
                 self.replay.measure(timeline, replay, heard.sent);
@@ -139,25 +137,6 @@ impl Member {
         self.seen =
             Some(Seen { sent: heard.sent, system: heard.system, started: heard.started, state });
         rose
-    }
-
-    /// How a node seen writable on `timeline` came to be.
-    fn claim(
-        &self,
-        timeline: Timeline,
-        before: Option<Seen>,
-        last: Option<Crown>,
-        system: Option<u64>,
-    ) -> Claim {
-        // The last primary on a higher timeline went through a recovery that no probe saw.
-        if let Some(last) = last.filter(|last| last.id == self.id && last.timeline < timeline) {
-            return Claim::Heir { from: Some(last.timeline) };
-        }
-        match before.filter(|seen| Some(seen.system) == system).map(|seen| seen.state) {
-            Some(State::Standby { follows }) => Claim::Heir { from: follows },
-            Some(State::Writable { timeline: same, claim }) if same == timeline => claim,
-            Some(State::Writable { .. }) | None => Claim::Stranger,
-        }
     }
 
     /// The node as one that may be primary, if it takes writes in this system.
@@ -233,6 +212,17 @@ impl Member {
             observed: replay.and_then(|replay| replay.observed),
             fresh_at: replay.and_then(|replay| replay.fresh_at),
             lag_bytes: position.and_then(behind),
+        }
+    }
+}
+
+impl Claim {
+    /// How a node that takes writes on `timeline` came to it, by what it did before.
+    fn new(timeline: Timeline, before: Option<State>) -> Self {
+        match before {
+            Some(State::Standby { follows }) => Self::Heir { from: follows },
+            Some(State::Writable { timeline: same, claim }) if same == timeline => claim,
+            Some(State::Writable { .. }) | None => Self::Stranger,
         }
     }
 }

@@ -115,7 +115,7 @@ impl Cluster {
         let position = self.members.iter().position(|member| &*member.spec.name == name);
         let position = position.ok_or(MembershipError::NoSuchNode)?;
         let leader = self.leader_id();
-        if leader.is_some() && leader == self.members.get(position).map(|member| member.id) {
+        if self.members.get(position).is_some_and(|member| Some(member.id) == leader) {
             return Err(MembershipError::IsPrimary);
         }
         self.members.remove(position);

@@ -75,11 +75,10 @@ impl Cluster {
     ///
     /// Of a node that isn't a member any more, nothing is taken in.
     pub fn observe(&mut self, id: NodeId, observation: Observation) -> Vec<Event> {
-        let (crown, system) = (self.crown, self.system);
         let Some(member) = self.members.iter_mut().find(|member| member.id == id) else {
             return Vec::new();
         };
-        if member.hear(&observation, crown, system) {
+        if member.hear(&observation) {
             self.events.push(Event::NodeUp { node: id });
         }
         self.judge(observation.sent);

@@ -83,8 +83,8 @@ pub(super) fn succession(last: Crown, claimants: &[Claimant]) -> Verdict {
     match (rivals.next(), rivals.next()) {
         (None, _) => present.map_or(Verdict::Vacant, |incumbent| Verdict::Reigns(incumbent.crown)),
         (Some(heir), None) if heir.succeeds(last, present) => Verdict::Reigns(heir.crown),
-        // A stranger follows only a primary that is surely gone: a short outage of the real one
-        // must not hand the writes to a clone.
+        // A stranger follows only a primary that is surely gone (for long, or itself a standby or
+        // on another timeline by now): a short outage must not hand the writes to a clone.
         (Some(stranger), None) if incumbent.is_none() => Verdict::Reigns(stranger.crown),
         (Some(_), _) => Verdict::Disputed,
     }

@@ -106,6 +106,15 @@ fn a_standby_that_was_not_seen_on_the_primarys_timeline_is_no_heir_while_that_on
 }
 
 #[test]
+fn a_timeline_that_was_seen_is_remembered_when_it_can_no_longer_be_read() {
+    let mut stage = Stage::led(3);
+    stage.says(1, writable(2, 1000));
+    stage.says(2, standby(None, 1000).run(2));
+    stage.says(2, writable(3, 1000).run(2));
+    assert!(stage.is_split());
+}
+
+#[test]
 fn a_standby_of_another_cluster_is_no_heir() {
     let mut stage = Stage::led(2);
     stage.says(1, standby(1, 1000).of(99));
@@ -121,6 +130,7 @@ fn a_claim_once_used_up_does_not_come_back() {
     stage.says(2, writable(3, 1000));
     assert_eq!(stage.leads(), Some((2, 3)));
     // Node 1 was a standby long ago; now it was recovered to a point in time.
+    stage.dies(2);
     stage.says(1, writable(4, 1000).run(2));
     assert!(stage.is_split());
 }

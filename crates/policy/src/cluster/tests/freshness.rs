@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use super::stage::{Stage, standby, writable};
 use crate::lsn::{Lsn, Position, Timeline};
+use crate::testing::ms;
 use crate::topology::{NodeView, Role};
 
 fn fresh_at(stage: &mut Stage, node: u32) -> Option<Instant> {
@@ -47,6 +48,7 @@ fn answers_of_another_epoch_or_timeline_are_no_samples() {
     let mut stage = Stage::led(2);
     let fresh = fresh_at(&mut stage, 1);
     for (epoch, timeline) in [(0, 1), (2, 1), (1, 2)] {
+        stage.wait(ms(10));
         let answer = stage.answer(epoch, timeline, 1000);
         stage.cluster.answered(&answer);
     }
@@ -169,4 +171,17 @@ fn when_a_position_was_asked_for_is_known() {
     let asked = stage.now;
     stage.says(0, writable(1, 1000));
     assert_eq!(stage.view(1).observed, Some(asked));
+}
+
+#[test]
+fn a_replica_that_stands_still_is_never_told_to_be_older_than_it_was() {
+    let mut stage = Stage::led(2);
+    stage.says(0, writable(1, 1001));
+    stage.says(1, standby(1, 1001));
+    let fresh = fresh_at(&mut stage, 1);
+    for flush in 1002..3000 {
+        // Old samples are thinned meanwhile.
+        stage.says(0, writable(1, flush));
+    }
+    assert_eq!(fresh_at(&mut stage, 1), fresh);
 }

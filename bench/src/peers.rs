@@ -153,8 +153,8 @@ impl Stage<'_> {
 
 /// The port for clients in the file that `weir serve --ports-file` writes.
 fn sql_port(file: &str) -> Option<u16> {
-    let value = file.lines().find_map(|line| line.strip_prefix("sql="))?;
-    value.trim().rsplit(':').next()?.parse().ok()
+    let ports: serde_json::Value = serde_json::from_str(file).ok()?;
+    ports.get("sql")?.as_u64()?.try_into().ok()
 }
 
 fn weir_yaml(cluster: &Cluster) -> String {
@@ -283,8 +283,8 @@ mod tests {
 
     #[test]
     fn the_ports_file_is_read_by_key() {
-        assert_eq!(sql_port("admin=127.0.0.1:1\nsql=127.0.0.1:4711\n"), Some(4711));
-        assert_eq!(sql_port("sql=4711"), Some(4711));
+        assert_eq!(sql_port("{\"admin\":1,\"sql\":4711}\n"), Some(4711));
+        assert_eq!(sql_port("{\"sql\":65536}"), None);
         assert_eq!(sql_port(""), None);
     }
 }

@@ -15,6 +15,8 @@ use crate::words;
 #[derive(Serialize)]
 pub(crate) struct ClusterBody {
     name: String,
+    /// `system_identifier` of all members, in digits: JSON numbers end at 2^53.
+    system: Option<String>,
     /// `elected`, `missing` or `split_brain`.
     leader: &'static str,
     /// The primary's name.
@@ -31,6 +33,7 @@ impl ClusterBody {
     fn new(name: String, topology: &Topology, now: Instant) -> Self {
         Self {
             name,
+            system: topology.system.map(|system| system.to_string()),
             leader: words::leader(topology.leader),
             primary: topology.primary().map(|node| node.name.to_string()),
             timeline: topology.timeline().map(|timeline| timeline.0),

@@ -3,10 +3,12 @@
 //! The provider is passed to each builder rather than installed for the process: no global.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
 use rustls::{
     ClientConfig, DigitallySignedStruct, Error, RootCertStore, ServerConfig, SignatureScheme,
 };
@@ -16,22 +18,53 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 /// What libpq 17 and servers 17 name themselves in ALPN ("Protocol Flow", manual 54.2.10).
 const ALPN: &[u8] = b"postgresql";
 
-/// Makes the configuration for connections from clients; `certificate` may hold a chain.
+/// Reads a certificate, which may be a chain, and its key.
 ///
 /// # Errors
 ///
 /// [`TlsError`]: tell the operator which file is wrong.
-pub fn server_config(certificate: &[u8], key: &[u8]) -> Result<Arc<ServerConfig>, TlsError> {
+pub fn certified(certificate: &[u8], key: &[u8]) -> Result<Arc<CertifiedKey>, TlsError> {
     let chain = certificates(certificate)?;
     let key = PrivateKeyDer::from_pem_slice(key).map_err(TlsError::Key)?;
+    CertifiedKey::from_der(chain, key, &provider()).map(Arc::new).map_err(TlsError::Refused)
+}
+
+/// Makes the configuration for connections from clients.
+///
+/// # Errors
+///
+/// [`TlsError::Refused`] when rustls and its provider don't fit together: a bug of ours.
+pub fn server_config(certificate: Arc<Renewable>) -> Result<Arc<ServerConfig>, TlsError> {
     let mut config = ServerConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .map_err(TlsError::Refused)?
         .with_no_client_auth()
-        .with_single_cert(chain, key)
-        .map_err(TlsError::Refused)?;
+        .with_cert_resolver(certificate);
     config.alpn_protocols = vec![ALPN.to_vec()];
     Ok(Arc::new(config))
+}
+
+/// A certificate that a reload can replace: connections made later see the new one.
+#[derive(Debug)]
+pub struct Renewable(RwLock<Arc<CertifiedKey>>);
+
+impl Renewable {
+    /// Starts with this certificate.
+    #[must_use]
+    pub const fn new(certificate: Arc<CertifiedKey>) -> Self {
+        Self(RwLock::new(certificate))
+    }
+
+    /// Shows this certificate from now on.
+    pub fn renew(&self, certificate: Arc<CertifiedKey>) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = certificate;
+    }
+}
+
+impl ResolvesServerCert for Renewable {
+    fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner)))
+    }
 }
 
 /// Makes the configuration that believes any server: encrypted, yet not authenticated.

@@ -209,7 +209,7 @@ fn made_by_hand() -> Topology {
     fresh.lag_bytes = Some(0);
     Topology {
         cluster: "main".into(),
-        system: None,
+        system: Some(7),
         generation: 1,
         epoch: Epoch(1),
         leader: Leader::Node { id: NodeId(1), timeline: Timeline(1) },

@@ -35,7 +35,7 @@ pub use databases::Databases;
 pub use listen::{Admin, Log};
 pub use problem::Problem;
 pub use secret::Secret;
-pub use tls::{Identity, ServerMode, Tls};
+pub use tls::{Identity, Tls};
 
 use databases::Defaults;
 use problem::{Path, Problems};

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use proxy::config::ClientTls;
+use proxy::config::{ClientTls, ServerTls};
+use rustls::sign::CertifiedKey;
 
 use super::section::Section;
 use crate::tls;
@@ -16,9 +17,7 @@ pub struct Tls {
     /// Certificate and key for clients.
     pub identity: Option<Identity>,
     /// How servers are spoken to.
-    pub server: ServerMode,
-    /// Made from `server` and `ca`; `None` where TLS is off.
-    pub server_config: Option<Arc<rustls::ClientConfig>>,
+    pub server: ServerTls,
     /// The roots that servers' certificates must lead to, PEM.
     pub ca: Option<Vec<u8>>,
 }
@@ -29,7 +28,7 @@ pub struct Identity {
     certificate: Vec<u8>,
     key: Vec<u8>,
     /// Ready to be used.
-    pub config: Arc<rustls::ServerConfig>,
+    pub certified: Arc<CertifiedKey>,
 }
 
 impl PartialEq for Identity {
@@ -46,14 +45,10 @@ impl std::fmt::Debug for Identity {
 
 /// libpq's `sslmode`, as far as it is offered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ServerMode {
-    /// Never TLS.
+enum Mode {
     Disable,
-    /// TLS if the server has it; its certificate is not checked.
     Prefer,
-    /// TLS or nothing; the certificate is not checked.
     Require,
-    /// TLS, with a certificate signed by `ca` for the node's host.
     VerifyFull,
 }
 
@@ -62,11 +57,11 @@ const CLIENT: [(&str, ClientTls); 3] = [
     ("prefer", ClientTls::Prefer),
     ("require", ClientTls::Require),
 ];
-const SERVER: [(&str, ServerMode); 4] = [
-    ("disable", ServerMode::Disable),
-    ("prefer", ServerMode::Prefer),
-    ("require", ServerMode::Require),
-    ("verify-full", ServerMode::VerifyFull),
+const SERVER: [(&str, Mode); 4] = [
+    ("disable", Mode::Disable),
+    ("prefer", Mode::Prefer),
+    ("require", Mode::Require),
+    ("verify-full", Mode::VerifyFull),
 ];
 
 pub(super) fn tls(root: &mut Section<'_>) -> Tls {
@@ -82,10 +77,14 @@ pub(super) fn tls(root: &mut Section<'_>) -> Tls {
     }
     let client =
         asked.unwrap_or(if identity.is_some() { ClientTls::Prefer } else { ClientTls::Disable });
-    let server = at.choice("server", &SERVER).unwrap_or(ServerMode::Prefer);
-    let (ca, server_config) = roots(&mut at, server);
+    let server = at.choice("server", &SERVER).unwrap_or(Mode::Prefer);
+    let ca = roots(&mut at, server);
+    let server = server_tls(server, ca.as_deref()).unwrap_or_else(|cause| {
+        at.problem("ca", cause.to_string());
+        ServerTls::Disable
+    });
     at.close();
-    Tls { client, identity, server, server_config, ca }
+    Tls { client, identity, server, ca }
 }
 
 fn identity(at: &mut Section<'_>) -> Option<Identity> {
@@ -97,8 +96,8 @@ fn identity(at: &mut Section<'_>) -> Option<Identity> {
     let certificate = file(at, "certificate");
     let key = file(at, "key");
     let (certificate, key) = certificate.zip(key)?;
-    match tls::server_config(&certificate, &key) {
-        Ok(config) => Some(Identity { certificate, key, config }),
+    match tls::certified(&certificate, &key) {
+        Ok(certified) => Some(Identity { certificate, key, certified }),
         Err(tls::TlsError::Key(cause)) => {
             at.problem("key", cause.to_string());
             None
@@ -110,32 +109,27 @@ fn identity(at: &mut Section<'_>) -> Option<Identity> {
     }
 }
 
-fn roots(
-    at: &mut Section<'_>,
-    server: ServerMode,
-) -> (Option<Vec<u8>>, Option<Arc<rustls::ClientConfig>>) {
-    let given = at.has("ca");
-    let ca = file(at, "ca");
-    match (server, &ca) {
-        (ServerMode::Disable | ServerMode::Prefer | ServerMode::Require, _) if given => {
-            at.problem(
-                "ca",
-                "is used with tls.server: verify-full only; otherwise no certificate is checked",
-            );
+fn roots(at: &mut Section<'_>, mode: Mode) -> Option<Vec<u8>> {
+    match (mode, at.has("ca")) {
+        (Mode::Disable | Mode::Prefer | Mode::Require, true) => {
+            let text =
+                "is used with tls.server: verify-full only; otherwise no certificate is checked";
+            at.problem("ca", text);
         }
-        (ServerMode::VerifyFull, None) if !given => {
-            at.problem("ca", "is required for tls.server: verify-full");
-        }
-        _ => {}
+        (Mode::VerifyFull, false) => at.problem("ca", "is required for tls.server: verify-full"),
+        (Mode::VerifyFull, true) | (Mode::Disable | Mode::Prefer | Mode::Require, false) => {}
     }
-    let config = match (server, &ca) {
-        (ServerMode::Disable, _) | (ServerMode::VerifyFull, None) => None,
-        (ServerMode::Prefer | ServerMode::Require, _) => Some(tls::unverified()),
-        (ServerMode::VerifyFull, Some(ca)) => Some(tls::verified(ca)),
-    };
-    let config =
-        config.and_then(|made| made.map_err(|cause| at.problem("ca", cause.to_string())).ok());
-    (ca, config)
+    file(at, "ca")
+}
+
+fn server_tls(mode: Mode, ca: Option<&[u8]>) -> Result<ServerTls, tls::TlsError> {
+    Ok(match (mode, ca) {
+        (Mode::Prefer, _) => ServerTls::Prefer(tls::unverified()?),
+        (Mode::Require, _) => ServerTls::Require(tls::unverified()?),
+        (Mode::VerifyFull, Some(ca)) => ServerTls::VerifyFull(tls::verified(ca)?),
+        // A missing file was reported: nothing is started with this.
+        (Mode::Disable, _) | (Mode::VerifyFull, None) => ServerTls::Disable,
+    })
 }
 
 fn file(at: &mut Section<'_>, key: &'static str) -> Option<Vec<u8>> {

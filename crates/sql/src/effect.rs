@@ -135,7 +135,7 @@ pub enum Effect {
     Set {
         /// The setting's name in lower case, parts joined by dots.
         name: Box<str>,
-        /// The value as text; `None` is DEFAULT. A list has its members quoted where needed, as `SHOW` prints it.
+        /// The value as `set_config` takes it, a list's members quoted where needed; `None` is DEFAULT.
         value: Option<Box<str>>,
         /// Until when it holds.
         scope: SetScope,

@@ -264,17 +264,14 @@ const REPLICATED_VIEWS: &[&str] = &[
     "pg_views",
 ];
 
-/// Key words of the grammar after the generated list's version.
+/// Key words of the grammar after the generated list's version, and the method names of TABLESAMPLE.
 const NEWER_KEYWORDS: &[&str] = &[
     "absent",
     "bernoulli",
-    "as",
-    "columns",
     "conditional",
     "empty",
     "enforced",
     "error",
-    "exists",
     "format",
     "graph_table",
     "indent",
@@ -305,11 +302,9 @@ const NEWER_KEYWORDS: &[&str] = &[
     "split",
     "string",
     "target",
-    "ties",
     "unconditional",
     "virtual",
     "wait",
-    "within",
 ];
 
 /// Contrib and well-known extensions that act outside whatever their label says.

@@ -35,6 +35,8 @@ pub struct Catalog {
     overrides: BTreeMap<Box<str>, Facts>,
     /// What statements may do without naming it: implicit casts, operators of user indexes.
     always: Facts,
+    /// What turning a value into any user type may do, for functions that make rows of whatever type.
+    any_type: Facts,
     /// What casts to PostgreSQL's own types may do, when the database has casts of its own.
     builtin_casts: Facts,
 }
@@ -60,7 +62,10 @@ impl Catalog {
         }
         let own = lookup(&self.functions, schema, name);
         let builtin = is_builtin_schema(schema).then(|| builtin::function(name)).flatten();
-        join(own, builtin)
+        // `type(value)` is a cast where no function of that name takes the value.
+        let cast = self.type_facts(schema, name);
+        let found = join(join(own, builtin), cast)?;
+        Some(if name.contains("populate_record") { found.or(self.any_type) } else { found })
     }
 
     /// What `row.name` may do when it is no column: a call of a function on the row.

@@ -90,9 +90,18 @@ fn keyword(words: Words<'_>, index: usize, found: &mut Findings) {
         into(words, index, found);
     } else if words.is(index, "for") && words.is_any(next, &["update", "share", "no", "key"]) {
         found.raise(Class::Write, Why::LockingClause);
-    } else if words.is_any(index, &["insert", "update", "delete", "merge"]) {
+    } else if modifies(words, index) {
         found.raise(Class::Write, Why::DataModifying);
     }
+}
+
+/// INSERT INTO, MERGE INTO, DELETE FROM, UPDATE name: those words are also names of columns and functions.
+fn modifies(words: Words<'_>, index: usize) -> bool {
+    let next = index.saturating_add(1);
+    words.is_any(index, &["insert", "merge"]) && words.is(next, "into")
+        || words.is(index, "delete") && words.is(next, "from")
+        || words.is(index, "update")
+            && matches!(words.kind(next), Some(Kind::Word | Kind::Quoted | Kind::UnicodeName))
 }
 
 /// SELECT INTO makes a table; INSERT INTO and MERGE INTO are seen by their first word.

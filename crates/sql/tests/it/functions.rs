@@ -106,10 +106,18 @@ fn row_45_operators_types_and_policies_call_functions() {
     assert_eq!(why("SELECT CAST(x AS public.pair[]) FROM t"), (Class::Write, Why::UnknownType));
     assert_eq!(why("SELECT 1::nowhere"), (Class::Write, Why::UnknownType));
     assert_eq!(why("SELECT * FROM secured"), (Class::Write, Why::RowSecurity));
-    assert_all(Class::Read, &["SELECT 1 &&& 2", "SELECT 'a'::mood", "SELECT mood 'a'"]);
+    assert_all(
+        Class::Read,
+        &["SELECT mood('a')", "SELECT 1 &&& 2", "SELECT 'a'::mood", "SELECT mood 'a'"],
+    );
     assert_all(
         Class::Write,
-        &["SELECT checked '1'", "SELECT * FROM json_to_record('{}') AS x(a checked)"],
+        &[
+            "SELECT checked(1)",
+            "SELECT checked '1'",
+            "SELECT * FROM json_populate_record(null::t, '{}')",
+            "SELECT * FROM json_to_record('{}') AS x(a checked)",
+        ],
     );
 }
 

@@ -88,8 +88,9 @@ fn what_a_long_text_leaves_in_the_session_is_found_to_its_end() {
         (Class::Write, Why::DataModifying, 0)
     );
     for at in 0..40 {
-        let pad = "1,".repeat(1_970 + at);
-        let found = classify(&format!("SELECT {pad} pg_catalog.pg_advisory_lock(1)"));
+        // An odd and an even number of tokens, so that the parts end between any two tokens of the call.
+        let (sign, pad) = (["", "+"][at % 2], "1,".repeat(1_980 + at / 2));
+        let found = classify(&format!("SELECT {sign} {pad} pg_catalog.pg_advisory_lock(1)"));
         assert_eq!(found.effects, [Effect::Pin(Pin::AdvisoryLock)], "{at}");
     }
     let found = classify(&format!("SELECT {} 1; LISTEN a", "1,".repeat(9_000)));

@@ -1,1 +1,33 @@
-//! End-to-end tests: real clusters, real drivers, faults.
+//! A rig for end-to-end tests: a real cluster, the real binary, and ways to talk to both.
+//!
+//! Everything listens on free ports and is gone when the rig is dropped.
+
+mod admin;
+mod weir;
+
+pub use crate::admin::{Answer, http};
+pub use crate::weir::{Config, Weir};
+
+use std::time::{Duration, Instant};
+
+/// Waits until `what` holds, asking every few milliseconds, or fails with its name.
+///
+/// # Panics
+///
+/// When `limit` has passed.
+#[track_caller]
+#[expect(clippy::panic, reason = "a test that waits in vain has failed")]
+pub fn eventually(what: &str, limit: Duration, mut holds: impl FnMut() -> bool) {
+    let since = now();
+    while !holds() {
+        assert!(since.elapsed() < limit, "not within {limit:?}: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// The clock of the tests themselves.
+#[must_use]
+#[expect(clippy::disallowed_methods, reason = "tests of a real process run on real time")]
+pub fn now() -> Instant {
+    Instant::now()
+}

@@ -2,11 +2,13 @@
 # A primary, two replicas and Weir in front of them, until Ctrl-C; then nothing is left.
 #
 # WEIR_PORT, WEIR_ADMIN_PORT and PG_PORT move the ports; config.yaml reads them too.
+# CONFIG names another file.
 # shellcheck disable=SC2317,SC2329  # traps call functions
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 export WEIR_PORT=${WEIR_PORT:-6432} WEIR_ADMIN_PORT=${WEIR_ADMIN_PORT:-8432} PG_PORT=${PG_PORT:-5433}
+config=${CONFIG:-config.yaml}
 replicas=2
 
 # A release build is used, and brought up to date, where there is one: it takes minutes to make.
@@ -79,7 +81,7 @@ for ((n = 0; n <= replicas; )); do
   [[ $line == *psql* ]] && n=$((n + 1))
 done
 
-setpriv --pdeathsig TERM "$folder/weir" serve -c config.yaml &
+setpriv --pdeathsig TERM "$folder/weir" serve -c "$config" &
 weir=$!
 until [[ $(ask "$WEIR_ADMIN_PORT" /readyz) == 200 ]]; do
   kill -0 "$weir" 2>/dev/null || { say "run: Weir did not start; see above" >&2; exit 1; }

@@ -19,12 +19,12 @@ pub(crate) fn facts() -> Facts {
 }
 
 /// Today, UTC, as `2026-01-31`.
-pub(crate) fn date() -> String {
+fn date() -> String {
     first_line("date", &["-u", "+%F"]).unwrap_or_else(|| "undated".to_owned())
 }
 
 /// The commit, with `-dirty` when tracked files differ from it.
-pub(crate) fn commit() -> String {
+fn commit() -> String {
     let commit = first_line("git", &["describe", "--always", "--dirty", "--exclude", "*"]);
     commit.unwrap_or_else(|| "unknown".to_owned())
 }

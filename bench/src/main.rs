@@ -141,7 +141,9 @@ fn save(args: &Args, report: &Report) -> Result<(), Box<dyn Error>> {
     let text = report::markdown(report);
     std::io::stdout().write_all(text.as_bytes())?;
     fs::create_dir_all(&args.out)?;
-    let stem = args.out.join(format!("{}-{}", machine::date(), machine::commit()));
+    let fact = |key| report.facts.iter().find(|(name, _)| *name == key).map(|(_, value)| value);
+    let [date, commit] = ["date", "commit"].map(|key| fact(key).map_or("unknown", String::as_str));
+    let stem = args.out.join(format!("{date}-{commit}"));
     let named = |extension: &str| PathBuf::from(format!("{}.{extension}", stem.display()));
     fs::write(named("md"), text)?;
     fs::write(named("json"), format!("{:#}\n", report::json(report)))?;

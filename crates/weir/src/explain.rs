@@ -101,7 +101,10 @@ fn unreachable_text(cluster: &str, settings: &Settings, wait: u64) -> String {
     let nodes = nodes.unwrap_or_default().iter();
     let nodes: Vec<String> =
         nodes.map(|node| format!("{} at {}:{}", node.name, node.host, node.port)).collect();
-    format!("no node of cluster {cluster} answered within {wait} s: {}", nodes.join(", "))
+    format!(
+        "cluster {cluster} is not reachable: no node answered a probe (waited up to {wait} s): {}",
+        nodes.join(", ")
+    )
 }
 
 fn table(explained: &Explanation) -> String {

@@ -8,6 +8,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 export WEIR_PORT=${WEIR_PORT:-6432} WEIR_ADMIN_PORT=${WEIR_ADMIN_PORT:-8432} PG_PORT=${PG_PORT:-5433}
+export PG_PORT_B=$((PG_PORT + 1)) PG_PORT_C=$((PG_PORT + 2))
 config=${CONFIG:-config.yaml}
 replicas=2
 
@@ -90,7 +91,7 @@ done
 
 say "
 Weir is ready.
-  SQL    PGPASSWORD=app psql -h 127.0.0.1 -p $WEIR_PORT -U app app
+  SQL    psql -h 127.0.0.1 -p $WEIR_PORT -U app app
   admin  http://127.0.0.1:$WEIR_ADMIN_PORT/
 Ctrl-C ends Weir and PostgreSQL, and removes the data.
 "

@@ -159,14 +159,23 @@ impl Replies {
 
     /// The reply that the client is owed before anything else, if there is one.
     pub fn owed(&mut self) -> Option<Learned> {
-        match self.queue.pop_front()? {
-            Expect::SkippedParse(named) => Some(Learned::Prepared(named)),
-            Expect::SkippedClose(name) => Some(Learned::Forgotten(name)),
-            other => {
-                self.queue.push_front(other);
-                None
-            }
-        }
+        let owed = match self.queue.front()? {
+            Expect::SkippedParse(named) => Learned::Prepared(named.clone()),
+            Expect::SkippedClose(name) => Learned::Forgotten(name.clone()),
+            Expect::Parse(_)
+            | Expect::OwnParse(_)
+            | Expect::Bind
+            | Expect::Close
+            | Expect::OwnClose(_)
+            | Expect::Describe
+            | Expect::Execute
+            | Expect::Refused(_)
+            | Expect::Query
+            | Expect::Sync
+            | Expect::OwnQuery => return None,
+        };
+        self.queue.pop_front();
+        Some(owed)
     }
 
     /// Takes note of a reply of one of the tags in [`Self::interest`]; pay what is

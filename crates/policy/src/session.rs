@@ -297,7 +297,6 @@ impl Session {
         let mut change = SettingsChange::None;
         for effect in seen.effects {
             match state_left_by(effect) {
-                StateLeft::Nothing => {}
                 StateLeft::Pin(pin) => self.pins.add(pin),
                 StateLeft::Setting if replayed => change = SettingsChange::Replayed,
                 StateLeft::Setting => self.pins.add(Pin::SessionSetting),
@@ -305,7 +304,7 @@ impl Session {
                     self.pins.0.clear();
                     change = SettingsChange::Replayed;
                 }
-                StateLeft::Clean => {}
+                StateLeft::Nothing | StateLeft::Clean => {}
             }
         }
         change

@@ -4,10 +4,10 @@
 use std::rc::Rc;
 
 use policy::Reason;
-use sql::{Access, Chain, Classified, Effect, Isolation, SetScope};
+use sql::{Access, Chain, Classified, Effect, Isolation};
 use wire::{Described, Frontend, TxStatus};
 
-use crate::cycle::{Cycle, Kind, Reading, own_setting};
+use crate::cycle::{Cycle, Kind, Own, Reading};
 use crate::error::Cause;
 use crate::intake::End;
 use crate::metrics::Side;
@@ -167,8 +167,8 @@ impl Session {
             let Ok(message) = wire::parse_frontend(&frame) else { continue };
             match message {
                 Frontend::Query { .. } => {
-                    if let Some(effect) = reading.lone_effect() {
-                        self.answer_setting(effect, Form::Simple)?;
+                    if let Some(own) = reading.lone_effect().and_then(Own::of) {
+                        self.answer_setting(own, Form::Simple)?;
                     }
                 }
                 Frontend::Parse { name, sql, types } => {
@@ -192,12 +192,12 @@ impl Session {
                         }
                         Described::Portal => portal_class(&portals, name),
                     };
-                    describe(&mut self.outbound.bytes, class.as_deref().and_then(own_setting));
+                    describe(&mut self.outbound.bytes, class.as_deref().and_then(Own::alone));
                 }
                 Frontend::Execute { portal, .. } => {
                     let class = portal_class(&portals, portal);
-                    if let Some(effect) = class.as_deref().and_then(own_setting) {
-                        self.answer_setting(effect, Form::Extended)?;
+                    if let Some(own) = class.as_deref().and_then(Own::alone) {
+                        self.answer_setting(own, Form::Extended)?;
                     }
                 }
                 Frontend::Close { kind, name } => {
@@ -206,7 +206,14 @@ impl Session {
                     }
                     wire::put_close_complete(&mut self.outbound.bytes);
                 }
-                _ => {}
+                Frontend::Flush
+                | Frontend::Sync
+                | Frontend::CopyData
+                | Frontend::CopyDone
+                | Frontend::CopyFail
+                | Frontend::FunctionCall
+                | Frontend::Terminate
+                | Frontend::Password { .. } => {}
             }
         }
         Ok(())
@@ -222,48 +229,31 @@ impl Session {
         Some(self.database.classes.of(sql, catalog.as_ref(), &self.worker.metrics))
     }
 
-    fn answer_setting(&mut self, effect: &Effect, form: Form) -> Result<(), Cause> {
-        let (name, tag) = match effect {
-            Effect::Show(name) => (name, "SHOW"),
-            Effect::Set { name, .. } => (name, "SET"),
-            Effect::Reset(name) => (name, "RESET"),
-            _ => return Ok(()),
-        };
-        let short = name.trim_start_matches("weir.");
-        match effect {
-            Effect::Show(_) => {
-                let value =
-                    self.show(short).ok_or_else(|| bad(name, "there is no such setting"))?;
+    fn answer_setting(&mut self, own: Own<'_>, form: Form) -> Result<(), Cause> {
+        match own {
+            Own::Show(name) => {
+                let value = self.show(name).ok_or_else(|| bad(name, "there is no such setting"))?;
                 if form == Form::Simple {
-                    wire::put_row_description(&mut self.outbound.bytes, &[name]);
+                    wire::put_row_description(&mut self.outbound.bytes, &[&format!("weir.{name}")]);
                 }
                 wire::put_data_row(&mut self.outbound.bytes, &[Some(value.as_bytes())]);
+                wire::put_command_complete(&mut self.outbound.bytes, "SHOW");
+                return Ok(());
             }
-            Effect::Set { value: Some(value), .. } if short == "min_lsn" => {
-                self.set_min_lsn(value)?
+            Own::Set { name: "min_lsn", value: Some(token), .. } => self.set_min_lsn(token)?,
+            Own::Set { name, value, scope } => {
+                self.meaning.set(name, value, scope).map_err(|error| bad(name, error))?;
             }
-            Effect::Set { value, scope, .. } => self.set(name, short, value.as_deref(), *scope)?,
-            _ => self.set(name, short, None, SetScope::Session)?,
         }
-        wire::put_command_complete(&mut self.outbound.bytes, tag);
+        wire::put_command_complete(&mut self.outbound.bytes, "SET");
         Ok(())
     }
 
-    fn set(
-        &mut self,
-        name: &str,
-        short: &str,
-        value: Option<&str>,
-        scope: SetScope,
-    ) -> Result<(), Cause> {
-        self.meaning.set(short, value, scope).map_err(|error| bad(name, error))
-    }
-
     fn set_min_lsn(&mut self, value: &str) -> Result<(), Cause> {
-        let token: Token = value.parse().map_err(|error| bad("weir.min_lsn", error))?;
+        let token: Token = value.parse().map_err(|error| bad("min_lsn", error))?;
         let topology = self.database.cluster.topology.newest();
         if topology.system.is_some_and(|system| system != token.system) {
-            return Err(bad("weir.min_lsn", "the token is of another database system"));
+            return Err(bad("min_lsn", "the token is of another database system"));
         }
         // A token of an older timeline is never passed by a replica, so the primary serves.
         self.meaning.raise_floor(token.fence);
@@ -338,17 +328,17 @@ enum Form {
 }
 
 fn bad(name: &str, problem: impl std::fmt::Display) -> Cause {
-    Cause::BadSetting { name: name.to_owned(), problem: problem.to_string() }
+    Cause::BadSetting { name: format!("weir.{name}"), problem: problem.to_string() }
 }
 
 fn portal_class(portals: &[(Vec<u8>, Rc<Classified>)], name: &[u8]) -> Option<Rc<Classified>> {
     portals.iter().rev().find(|(portal, _)| portal == name).map(|(_, class)| Rc::clone(class))
 }
 
-fn describe(out: &mut Vec<u8>, effect: Option<&Effect>) {
-    match effect {
-        Some(Effect::Show(name)) => wire::put_row_description(out, &[name]),
-        _ => wire::put_no_data(out),
+fn describe(out: &mut Vec<u8>, own: Option<Own<'_>>) {
+    match own {
+        Some(Own::Show(name)) => wire::put_row_description(out, &[&format!("weir.{name}")]),
+        Some(Own::Set { .. }) | None => wire::put_no_data(out),
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use policy::Preferences;
 use policy::decide::RouteFrom;
 use policy::prepared::ClientStatements;
-use sql::{Catalog, Class, Classified, Effect, Why};
+use sql::{Catalog, Class, Classified, Effect, SetScope, Why};
 use wire::{Described, Frontend, MessageError};
 
 use crate::classes::Classes;
@@ -49,14 +49,35 @@ pub(crate) struct Reading {
     texts: (u32, u32),
 }
 
-/// The one `SHOW`, `SET` or `RESET` of a `weir.*` setting that a text consists of.
-pub(crate) fn own_setting(class: &Classified) -> Option<&Effect> {
-    let [effect] = class.effects.as_slice() else { return None };
-    let name = match effect {
-        Effect::Show(name) | Effect::Reset(name) | Effect::Set { name, .. } => name,
-        _ => return None,
-    };
-    (class.statements == 1 && name.starts_with("weir.")).then_some(effect)
+/// A `SHOW`, `SET` or `RESET` of a `weir.*` setting; names without the prefix.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Own<'a> {
+    Show(&'a str),
+    Set { name: &'a str, value: Option<&'a str>, scope: SetScope },
+}
+
+impl<'a> Own<'a> {
+    /// What `effect` does to a `weir.*` setting, if it is about one.
+    pub(crate) fn of(effect: &'a Effect) -> Option<Self> {
+        let own = |name: &'a str| name.strip_prefix("weir.");
+        if let Effect::Show(name) = effect {
+            own(name).map(Self::Show)
+        } else if let Effect::Set { name, value, scope } = effect {
+            own(name).map(|name| Self::Set { name, value: value.as_deref(), scope: *scope })
+        } else if let Effect::Reset(name) = effect {
+            own(name).map(|name| Self::Set { name, value: None, scope: SetScope::Session })
+        } else {
+            None
+        }
+    }
+
+    /// The one that a text consists of.
+    pub(crate) fn alone(class: &'a Classified) -> Option<Self> {
+        match (class.statements, class.effects.as_slice()) {
+            (1, [effect]) => Self::of(effect),
+            _ => None,
+        }
+    }
 }
 
 impl Reading {
@@ -104,7 +125,7 @@ impl Reading {
             self.why = class.why;
         }
         self.reaches_outside |= class.reaches_outside;
-        let own = u32::from(own_setting(class).is_some());
+        let own = u32::from(Own::alone(class).is_some());
         self.texts = (self.texts.0.saturating_add(1), self.texts.1.saturating_add(own));
     }
 

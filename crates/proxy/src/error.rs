@@ -26,7 +26,7 @@ pub(crate) enum Cause {
     /// A message could not be understood.
     Protocol(String),
     /// A message is longer than `max_packet_size`.
-    TooLong { length: u64, limit: u32 },
+    TooLong { length: usize, limit: usize },
     /// The startup packet asks for what Weir does not do.
     Unsupported(&'static str),
     /// TLS is required and the client did not ask for it.

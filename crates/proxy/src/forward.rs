@@ -19,10 +19,13 @@ const NO_SUCH_STATEMENT: &[u8] = b"weir_refused";
 
 const TOO_LARGE: &str = "too large for a message of its kind";
 
+/// A client's name and what it stands for now; `None` once it was closed.
+type Renamed = (Box<[u8]>, Option<Rc<Statement>>);
+
 /// Names given and taken within the group that is under way, before the server has answered.
 #[derive(Debug, Default)]
 pub(crate) struct Group {
-    names: Vec<(Box<[u8]>, Option<Rc<Statement>>)>,
+    names: Vec<Renamed>,
     /// Statements whose Parse is on its way to the server.
     parsing: HashSet<StatementId>,
     /// The group's unnamed statement was parsed on this server.
@@ -88,7 +91,18 @@ impl Forward<'_> {
                 | Frontend::Describe { kind: Described::Statement, name: b"" } => !unnamed_parsed,
                 Frontend::Bind { statement: name, .. }
                 | Frontend::Describe { kind: Described::Statement, name } => !self.has(name),
-                _ => false,
+                Frontend::Query { .. }
+                | Frontend::Describe { .. }
+                | Frontend::Execute { .. }
+                | Frontend::Close { .. }
+                | Frontend::Flush
+                | Frontend::Sync
+                | Frontend::CopyData
+                | Frontend::CopyDone
+                | Frontend::CopyFail
+                | Frontend::FunctionCall
+                | Frontend::Terminate
+                | Frontend::Password { .. } => false,
             };
             if edited {
                 return Ok(true);

@@ -18,7 +18,7 @@ use crate::config::{AuthMethod, ClientTls};
 use crate::error::Cause;
 use crate::metrics::Side;
 use crate::pool::AcquireError;
-use crate::server::{Address, nonce};
+use crate::server::{Address, ConnectError, nonce};
 use crate::session::{LastRoute, Session};
 use crate::settings::Settings;
 use crate::stream::Stream;
@@ -30,6 +30,9 @@ const MAX_STARTUP: usize = 10_000;
 const MAX_AUTH: usize = 8 * 1024;
 /// The newest minor protocol version that Weir speaks with clients.
 const NEWEST_MINOR: u16 = 2;
+
+/// Names and values of `weir.*` settings.
+type Wishes = Vec<(String, String)>;
 
 /// A client on its way to the worker that its database lives on.
 #[derive(Debug)]
@@ -326,10 +329,7 @@ impl Handshake {
     }
 
     /// The startup settings: those for servers, and the `weir.*` ones.
-    fn settings(
-        &self,
-        startup: &StartupMessage,
-    ) -> Result<(Rc<Settings>, Vec<(String, String)>), Refused> {
+    fn settings(&self, startup: &StartupMessage) -> Result<(Rc<Settings>, Wishes), Refused> {
         let mut all: Vec<(String, String)> = Vec::new();
         let mut set = |name: String, value: String| {
             all.retain(|(known, _)| *known != name);
@@ -436,20 +436,15 @@ fn protocol(problem: impl std::fmt::Display) -> Refused {
 }
 
 fn passed(error: AcquireError) -> Refused {
-    match error {
-        AcquireError::Connect {
-            error: crate::server::ConnectError::Refused { message, .. },
-            ..
-        } => Refused::Passed(message),
-        other => Refused::Told(other.cause()),
+    if let AcquireError::Connect { error: ConnectError::Refused { message, .. }, .. } = error {
+        return Refused::Passed(message);
     }
+    Refused::Told(error.cause())
 }
 
 fn stranger(error: &StartupError) -> Refused {
-    match error {
-        StartupError::UnsupportedVersion { .. } => {
-            Cause::Unsupported("this protocol version").into()
-        }
-        other => Cause::NotPostgres(other.to_string()).into(),
+    if matches!(error, StartupError::UnsupportedVersion { .. }) {
+        return Cause::Unsupported("this protocol version").into();
     }
+    Cause::NotPostgres(error.to_string()).into()
 }

@@ -99,9 +99,10 @@ mod tests {
 
     fn frame(tag: u8, body: usize) -> Vec<u8> {
         let mut bytes = vec![tag];
-        bytes
-            .extend_from_slice(&u32::try_from(body + 4).expect("a small test frame").to_be_bytes());
-        bytes.resize(body + HEADER, b'x');
+        bytes.extend_from_slice(
+            &u32::try_from(body.saturating_add(4)).expect("a small test frame").to_be_bytes(),
+        );
+        bytes.resize(body.saturating_add(HEADER), b'x');
         bytes
     }
 

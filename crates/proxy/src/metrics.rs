@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use policy::{Reason, Target};
+use policy::Reason;
 use telemetry::{Collect, Counter, Exposition, Gauge, Histogram, Kind, Totals};
 
 /// Where a cycle was served.
@@ -25,15 +25,6 @@ impl Side {
             Self::Replica => "replica",
             Self::Weir => "weir",
             Self::Refused => "refused",
-        }
-    }
-
-    /// The side of a decision's target.
-    pub(crate) fn of(target: Target) -> Self {
-        match target {
-            Target::Primary(_) => Self::Primary,
-            Target::Replica(_) => Self::Replica,
-            Target::Wait(_) | Target::Refuse(_) => Self::Refused,
         }
     }
 

@@ -15,6 +15,7 @@ use crate::metrics::Side;
 use crate::pool::{AcquireError, Lease};
 use crate::server::Address;
 use crate::session::Session;
+use crate::worker::now;
 
 /// How often a cycle was tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,7 +82,7 @@ impl Session {
 
     async fn place_anew(&mut self, reading: &Reading, first: Attempt) -> Result<Placed, Cause> {
         let mut attempt = first;
-        let since = self.worker.now();
+        let since = now();
         let hold = self.worker.live().pool.failover_hold;
         loop {
             let topology = self.database.cluster.topology.newest();
@@ -116,15 +117,13 @@ impl Session {
                     return Ok(placed);
                 }
                 Err(AcquireError::Connect { error, .. })
-                    if error.blames_node() && !expired(&*self.worker, since, hold) =>
+                    if error.blames_node() && !expired(since, hold) =>
                 {
                     if matches!(by, ServedBy::Replica(_)) {
                         attempt = Attempt::OnPrimary;
                     } else {
                         // Control was told; a new primary, or this one again, shows as a change.
-                        let _changed = self
-                            .changed_within(Duration::from_millis(100), self.worker.now())
-                            .await;
+                        let _changed = self.changed_within(Duration::from_millis(100), now()).await;
                     }
                 }
                 Err(error) => return Err(self.refuse(error.cause(), decision.reason)),
@@ -165,7 +164,7 @@ impl Session {
             route_from: reading.route_from(self.meaning.route_from()),
             fence,
             last_read: self.meaning.last_read(),
-            now: self.worker.now(),
+            now: now(),
         };
         decide(&ask, topology, &*self.pools, self.worker.draw())
     }
@@ -179,14 +178,14 @@ impl Session {
             route_from: RouteFrom::Config,
             fence: policy::FenceState::Open,
             last_read: None,
-            now: self.worker.now(),
+            now: now(),
         };
         Decision { reason, ..decide(&ask, topology, &*self.pools, 0) }
     }
 
     /// Waits for the next change of topology or answers; `false` once `limit` has passed.
     async fn changed_within(&self, limit: Duration, since: Instant) -> bool {
-        if expired(&self.worker, since, limit) {
+        if expired(since, limit) {
             return false;
         }
         let cluster = &self.database.cluster;
@@ -219,8 +218,8 @@ impl Placed {
     }
 }
 
-fn expired(worker: &crate::worker::Worker, since: Instant, limit: Duration) -> bool {
-    worker.now().saturating_duration_since(since) >= limit
+fn expired(since: Instant, limit: Duration) -> bool {
+    now().saturating_duration_since(since) >= limit
 }
 
 /// Whether a statement may succeed on a standby and do the wrong thing there.

@@ -16,13 +16,13 @@ use tokio::time::timeout_at;
 use crate::error::Cause;
 use crate::permits::{Permit, Permits};
 use crate::server::{Address, ConnectError, Identity, Server};
-use crate::worker::Worker;
+use crate::worker::{Worker, now};
 
 /// A server together with its right to exist.
 #[derive(Debug)]
 struct Owned {
     server: Box<Server>,
-    permit: Permit,
+    _permit: Permit,
 }
 
 /// What a waiter is given.
@@ -86,11 +86,6 @@ impl Pool {
     /// Servers of this worker that are leased.
     pub(crate) fn busy(&self) -> u32 {
         self.busy.get()
-    }
-
-    /// Servers of this worker that are idle.
-    pub(crate) fn idle(&self) -> usize {
-        self.idle.borrow().len()
     }
 
     /// Clients of this worker that wait.
@@ -165,7 +160,7 @@ impl Pool {
         match Server::connect(address.clone(), &self.identity, &tls, limit).await {
             Ok(server) => {
                 worker.metrics.servers_opened.inc();
-                Ok(self.lease(worker, Owned { server: Box::new(server), permit }))
+                Ok(self.lease(worker, Owned { server: Box::new(server), _permit: permit }))
             }
             Err(error) => {
                 drop(permit);
@@ -295,7 +290,7 @@ impl Pool {
     }
 
     fn take_back(&self, worker: &Worker, mut owned: Owned) {
-        let now = worker.now();
+        let now = now();
         owned.server.rest(&worker.buffers, now);
         let lifetime = worker.live().pool.server_lifetime;
         let too_old =

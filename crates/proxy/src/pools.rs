@@ -13,7 +13,7 @@ use crate::pool::Pool;
 use crate::server::{Address, Identity};
 use crate::settings::SettingsId;
 use crate::view::ClusterView;
-use crate::worker::Worker;
+use crate::worker::{Worker, now};
 
 /// The pools that a session of this user and database may use.
 #[derive(Debug)]
@@ -96,7 +96,7 @@ impl Pools {
     /// Closes servers that are too old, too long unused, drained, or of a role that is gone.
     pub(crate) fn sweep(&self, worker: &Worker) {
         let topology = self.cluster.topology.newest();
-        let now = worker.now();
+        let now = now();
         for (node, pool) in &*self.by_node.borrow() {
             let view = topology.node(*node).filter(|node| node.gate == policy::Gate::Open);
             let address = view.map(|node| Address::of(node, topology.epoch));

@@ -170,7 +170,7 @@ impl<'a> Relay<'a> {
 
     fn poll(&mut self, cx: &mut Context<'_>, settle: &mut impl Settle) -> Poll<Event> {
         loop {
-            let mut moved = match self.to_server(cx) {
+            let mut moved = match self.write_server(cx) {
                 Ok(moved) => moved,
                 Err(_) if self.server.outbox.is_empty() => return Poll::Ready(Event::ServerLost),
                 // What the server still says counts: an ErrorResponse usually precedes the end.
@@ -179,20 +179,20 @@ impl<'a> Relay<'a> {
                     true
                 }
             };
-            match self.to_client(cx) {
-                Ok(to_client) => moved |= to_client,
+            match self.write_client(cx) {
+                Ok(written) => moved |= written,
                 Err(_) => return Poll::Ready(Event::ClientGone),
             }
             if self.nothing_for_client() {
                 if let Some(event) = self.finished() {
                     return Poll::Ready(event);
                 }
-                match self.from_server(cx, settle) {
-                    Ok(from_server) => moved |= from_server,
+                match self.read_server(cx, settle) {
+                    Ok(read) => moved |= read,
                     Err(event) => return Poll::Ready(event),
                 }
             }
-            match self.from_client(cx) {
+            match self.read_client(cx) {
                 Ok(Some(event)) => return Poll::Ready(event),
                 Ok(None) => {}
                 Err(_) => return Poll::Ready(Event::ClientGone),
@@ -222,7 +222,7 @@ impl<'a> Relay<'a> {
         }
     }
 
-    fn to_server(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
+    fn write_server(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
         let mut moved = false;
         while !self.server.outbox.is_empty() {
             match self.server.stream.poll_write(cx, self.server.outbox.unsent()) {
@@ -239,7 +239,7 @@ impl<'a> Relay<'a> {
         Ok(moved)
     }
 
-    fn to_client(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
+    fn write_client(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
         let mut moved = false;
         loop {
             // What Weir itself owes was put there before anything behind it was cleared.
@@ -272,7 +272,7 @@ impl<'a> Relay<'a> {
         Ok(moved)
     }
 
-    fn from_server(
+    fn read_server(
         &mut self,
         cx: &mut Context<'_>,
         settle: &mut impl Settle,
@@ -313,7 +313,9 @@ impl<'a> Relay<'a> {
                     let code = (tag == tag::ERROR).then(|| wire::parse_error(frame.body).code);
                     notice(self.noticed, self.server, &frame);
                     let (show, learned) = self.server.replies.see(tag);
-                    learned.into_iter().for_each(|learned| self.learn(learned));
+                    if let Some(learned) = learned {
+                        self.learn(learned);
+                    }
                     match tag {
                         tag::READY => self.ready(status, settle),
                         tag::COPY_IN => self.copy_in(),
@@ -431,7 +433,7 @@ impl<'a> Relay<'a> {
         }
     }
 
-    fn from_client(&mut self, cx: &mut Context<'_>) -> io::Result<Option<Event>> {
+    fn read_client(&mut self, cx: &mut Context<'_>) -> io::Result<Option<Event>> {
         let ahead = self.server.outbox.unsent().len() >= COPY_AHEAD;
         let limit = (*self.kept).saturating_add(CHUNK);
         let wanted = match self.input {
@@ -522,7 +524,7 @@ fn notice(noticed: &mut Noticed, server: &Server, frame: &Frame<'_>) {
             b"COMMIT" => noticed.last = LastCommand::Commit,
             b"ROLLBACK" => noticed.last = LastCommand::Rollback,
             b"DEALLOCATE ALL" | b"DISCARD ALL" | b"DISCARD PLANS" => {
-                noticed.news.push(News::StatementsDropped)
+                noticed.news.push(News::StatementsDropped);
             }
             _ => noticed.last = LastCommand::Other,
         },

@@ -31,10 +31,13 @@ enum Key {
     Database(Arc<str>),
 }
 
+/// A cluster's name and a scope in it.
+type Named = (Arc<str>, Key);
+
 /// All scopes in use.
 #[derive(Debug, Default)]
 pub(crate) struct Scopes {
-    known: Mutex<HashMap<(Arc<str>, Key), Weak<ScopeFence>>>,
+    known: Mutex<HashMap<Named, Weak<ScopeFence>>>,
 }
 
 /// Scopes kept before those that nobody is in any more are forgotten.

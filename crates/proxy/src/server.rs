@@ -402,10 +402,10 @@ impl Login {
 
     async fn expect_ok(&mut self) -> Result<(), ConnectError> {
         let body = self.authentication().await?;
-        match parse(&body)? {
-            Authentication::Ok => Ok(()),
-            _ => Err(ConnectError::Protocol("the server did not accept the password")),
+        if matches!(parse(&body)?, Authentication::Ok) {
+            return Ok(());
         }
+        Err(ConnectError::Protocol("the server did not accept the password"))
     }
 }
 

@@ -143,8 +143,7 @@ impl Session {
                 self.read_more().await?;
                 continue;
             }
-            let found = gather(self.inbound.unread(), max)
-                .map_err(|error| Cause::Protocol(error.to_string()))?;
+            let found = gather(self.inbound.unread(), max).map_err(distrusted)?;
             match found {
                 Gathered::Cycle { length, end } => return Ok(Cycle { length, end }),
                 Gathered::Stray(length) => self.inbound.consume(length),
@@ -319,6 +318,12 @@ impl Session {
                 Ok(Relayed::Refused)
             }
             Event::ServerLost | Event::Garbled(_) => {
+                let problem = if let Event::Garbled(error) = event {
+                    error.to_string()
+                } else {
+                    String::new()
+                };
+                tracing::warn!(node = %placed.node, problem, "a server was lost while it worked for a client");
                 self.server_lost();
                 let during = if reading.class == Class::Read { Lost::Read } else { Lost::Write };
                 Err(Cause::ServerLost { node: placed.node.to_string(), during }.into())
@@ -365,4 +370,11 @@ enum Relayed {
     Done,
     /// The client saw nothing; another node must answer.
     Refused,
+}
+
+fn distrusted(error: wire::FrameError) -> Cause {
+    match error {
+        wire::FrameError::TooLong { length, limit, .. } => Cause::TooLong { length, limit },
+        wire::FrameError::BadLength { .. } => Cause::Protocol(error.to_string()),
+    }
 }

@@ -8,6 +8,9 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
+/// Names and values, sorted by name.
+type Pairs = Vec<(Box<str>, Box<str>)>;
+
 /// Identifies a set of settings within one worker; the default is "none".
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub(crate) struct SettingsId(u64);
@@ -21,7 +24,7 @@ impl SettingsId {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Settings {
     pub(crate) id: SettingsId,
-    pub(crate) pairs: Vec<(Box<str>, Box<str>)>,
+    pub(crate) pairs: Pairs,
     /// What the settings mean for reading the client's SQL.
     pub(crate) readable: bool,
     /// Whether every transaction is SERIALIZABLE, which no standby can run.
@@ -41,7 +44,7 @@ fn is_ascii_safe(encoding: &str) -> bool {
 }
 
 impl Settings {
-    fn new(id: SettingsId, pairs: Vec<(Box<str>, Box<str>)>) -> Self {
+    fn new(id: SettingsId, pairs: Pairs) -> Self {
         let find = |name: &str| {
             pairs.iter().find(|(known, _)| &**known == name).map(|(_, value)| &**value)
         };
@@ -96,7 +99,7 @@ fn quote(sql: &mut String, text: &str) {
 #[derive(Debug)]
 pub(crate) struct KnownSettings {
     none: Rc<Settings>,
-    known: RefCell<HashMap<Vec<(Box<str>, Box<str>)>, Rc<Settings>>>,
+    known: RefCell<HashMap<Pairs, Rc<Settings>>>,
     next: std::cell::Cell<u64>,
 }
 
@@ -115,7 +118,7 @@ const SWEEP_AT: usize = 1024;
 
 impl KnownSettings {
     /// The set of these pairs.
-    pub(crate) fn intern(&self, mut pairs: Vec<(Box<str>, Box<str>)>) -> Rc<Settings> {
+    pub(crate) fn intern(&self, mut pairs: Pairs) -> Rc<Settings> {
         pairs.sort();
         if pairs.is_empty() {
             return Rc::clone(&self.none);

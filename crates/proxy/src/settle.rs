@@ -4,10 +4,10 @@ use std::rc::Rc;
 
 use policy::session::{Hold, Seen, ServedBy, SettingsChange, Settled, TakeTicket};
 use policy::{Role, Signal};
-use sql::{Effect, SetScope};
+use sql::Effect;
 use wire::TxStatus;
 
-use crate::cycle::Reading;
+use crate::cycle::{Own, Reading};
 use crate::error::{Cause, Lost};
 use crate::pool::Lease;
 use crate::relay::{News, Noticed, Settle};
@@ -16,7 +16,7 @@ use crate::server::Server;
 use crate::session::{Ending, Session};
 use crate::settings::SettingsId;
 use crate::view::ClusterView;
-use crate::worker::Worker;
+use crate::worker::{Worker, now};
 
 /// Settles a cycle between its `ReadyForQuery` being read and being passed on: from the moment the
 /// client knows that its write ended, its reads must know it too.
@@ -40,7 +40,7 @@ impl Settle for Closing<'_> {
             last: noticed.last,
             failed: noticed.error.is_some(),
             by: self.by,
-            at: self.worker.now(),
+            at: now(),
         });
         match settled.ticket {
             TakeTicket::Nobody => {}
@@ -83,10 +83,11 @@ impl Session {
         if settled.settings == SettingsChange::Replayed {
             reading.effects().iter().for_each(|effect| self.replay(effect));
         }
-        if settled.hold == Hold::Return && self.database.returns_servers() {
-            if let Some(lease) = self.lease.take() {
-                lease.give_back();
-            }
+        if settled.hold == Hold::Return
+            && self.database.returns_servers()
+            && let Some(lease) = self.lease.take()
+        {
+            lease.give_back();
         }
         Ok(())
     }
@@ -130,21 +131,17 @@ impl Session {
     /// What succeeded statements mean to Weir itself.
     fn apply(&mut self, reading: &Reading) {
         for effect in reading.effects() {
-            match effect {
-                Effect::SchemaChange => {
-                    let database = self.database.dbname.as_ref().into();
-                    self.database.cluster.signal(Signal::SchemaChanged(database));
+            if let Some(Own::Set { name, value, scope }) = Own::of(effect) {
+                // The server took it for a custom setting; the next user must not inherit it.
+                self.forget_settings_of_server();
+                if let Err(error) = self.meaning.set(name, value, scope) {
+                    tracing::warn!(name, %error, "a setting among other statements was not understood");
                 }
-                Effect::Set { name, value, scope } if name.starts_with("weir.") => {
-                    // The server took it for a custom setting; the next user must not inherit it.
-                    self.forget_settings_of_server();
-                    let name = name.trim_start_matches("weir.");
-                    if let Err(error) = self.meaning.set(name, value.as_deref(), *scope) {
-                        tracing::warn!(name, %error, "a setting among other statements was not understood");
-                    }
-                }
-                Effect::ResetAll | Effect::DiscardAll => self.meaning.reset_all(),
-                _ => {}
+            } else if matches!(effect, Effect::SchemaChange) {
+                let database = self.database.dbname.as_ref().into();
+                self.database.cluster.signal(Signal::SchemaChanged(database));
+            } else if matches!(effect, Effect::ResetAll | Effect::DiscardAll) {
+                self.meaning.reset_all();
             }
         }
     }
@@ -157,33 +154,25 @@ impl Session {
 
     /// Moves the settings that travel with the session as the server's just moved.
     fn replay(&mut self, effect: &Effect) {
-        let known = Rc::clone(&self.worker);
-        let known = &known.settings;
-        let startup = |name: &str, startup: &crate::settings::Settings| {
-            startup.value(name).map(str::to_owned)
+        if Own::of(effect).is_some() {
+            return;
+        }
+        let (settings, server) = if let Effect::Set { name, value: Some(value), .. } = effect {
+            let settings = self.worker.settings.with(&self.settings, name, Some(value));
+            let id = settings.id;
+            (settings, id)
+        } else if let Effect::Set { name, value: None, .. } | Effect::Reset(name) = effect {
+            // The server went back to its own default, the session goes back to its startup value.
+            let value = self.startup.value(name);
+            (self.worker.settings.with(&self.settings, name, value), SettingsId::UNKNOWN)
+        } else if matches!(effect, Effect::ResetAll | Effect::DiscardAll) {
+            (Rc::clone(&self.startup), SettingsId::default())
+        } else {
+            return;
         };
-        match effect {
-            Effect::Set { name, value: Some(value), scope: SetScope::Session }
-                if !name.starts_with("weir.") =>
-            {
-                self.settings = known.with(&self.settings, name, Some(value));
-                let id = self.settings.id;
-                if let Some(server) = self.server() {
-                    server.settings = id;
-                }
-            }
-            Effect::Set { name, value: None, scope: SetScope::Session } | Effect::Reset(name) => {
-                let value = startup(name, &self.startup);
-                self.settings = known.with(&self.settings, name, value.as_deref());
-                self.forget_settings_of_server();
-            }
-            Effect::ResetAll | Effect::DiscardAll => {
-                self.settings = Rc::clone(&self.startup);
-                if let Some(server) = self.server() {
-                    server.settings = SettingsId::default();
-                }
-            }
-            _ => {}
+        self.settings = settings;
+        if let Some(known) = self.server() {
+            known.settings = server;
         }
     }
 

@@ -46,6 +46,9 @@ pub(crate) struct Shared {
     pub(crate) seed: [u64; 2],
 }
 
+/// A user and the database, by the name that clients use.
+type UserIn = (Box<str>, Box<str>);
+
 /// How far a shutdown has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Stage {
@@ -73,7 +76,7 @@ pub(crate) struct Worker {
     stage: watch::Receiver<Stage>,
     clusters: RefCell<HashMap<String, Rc<ClusterView>>>,
     databases: RefCell<HashMap<Box<str>, Rc<Database>>>,
-    pools: RefCell<HashMap<(Box<str>, Box<str>), Rc<Pools>>>,
+    pools: RefCell<HashMap<UserIn, Rc<Pools>>>,
     peers: RefCell<HashMap<i32, (CancelKey, Rc<Peer>)>>,
     sessions: Cell<u64>,
     random: Cell<u64>,
@@ -139,6 +142,15 @@ impl Worker {
             }
         }
         drop(listener);
+        self.close(mailbox, stage).await;
+    }
+
+    /// Waits until every session has ended; the thread's end ends the rest.
+    async fn close(
+        self: Rc<Self>,
+        mut mailbox: mpsc::UnboundedReceiver<Mail>,
+        mut stage: watch::Receiver<Stage>,
+    ) {
         self.wake_all();
         let mut patience = tokio::time::interval(Duration::from_millis(20));
         while !self.peers.borrow().is_empty() {
@@ -162,7 +174,7 @@ impl Worker {
             }
             // Out of file descriptors, most likely: those that are served go on.
             Err(error) => {
-                tracing::warn!(%error, "a client could not be accepted; raise the limit of open files")
+                tracing::warn!(%error, "a client could not be accepted; raise the limit of open files");
             }
         }
     }
@@ -220,11 +232,6 @@ impl Worker {
     /// Whether all sessions must go.
     pub(crate) fn overdue(&self) -> bool {
         *self.stage.borrow() >= Stage::Overdue
-    }
-
-    /// Now, by a clock that tests can pause.
-    pub(crate) fn now(&self) -> Instant {
-        tokio::time::Instant::now().into_std()
     }
 
     /// A number that is as good as random for balancing (xorshift64).
@@ -369,4 +376,9 @@ impl Worker {
 fn same(given: &[u8], secret: &[u8]) -> bool {
     given.len() <= secret.len()
         && given.iter().zip(secret).fold(0_u8, |differ, (a, b)| differ | (a ^ b)) == 0
+}
+
+/// Now, by a clock that tests can pause.
+pub(crate) fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
 }

@@ -3,7 +3,7 @@
 //! Shows what control measured and what policy would decide, and passes operators' wishes on to
 //! control. Decides nothing itself; never sees a client's bytes.
 //!
-//! - [`serve`] answers on a listener that the caller bound
+//! - [`serve()`] answers on a listener that the caller bound
 //! - [`State`] the handles it is given: live rules, commands to control, metrics, readiness
 //! - [`explain`](mod@explain) which way a statement would go, and why; the CLI asks the same
 

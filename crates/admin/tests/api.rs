@@ -5,8 +5,8 @@
 mod host;
 
 use host::{Host, TOKEN};
-use policy::Gate;
 use policy::cluster::MembershipError;
+use policy::{Gate, Health, Role};
 use serde_json::json;
 
 #[tokio::test]
@@ -39,6 +39,27 @@ async fn unready_says_what_is_missing() {
     assert_eq!(answer.status, 503);
     assert!(answer.problem()["detail"].as_str().unwrap().contains("cluster main"));
     assert_eq!(host.call("GET", "/livez", None, None).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_node_that_was_seen_once_or_is_up_is_enough_to_be_ready() {
+    let host = Host::start().await;
+    let only = |role, health| {
+        host.topology.send_modify(|topology| {
+            let nodes = &mut std::sync::Arc::make_mut(topology).nodes;
+            nodes.truncate(1);
+            (nodes[0].role, nodes[0].health) = (role, health);
+        });
+    };
+    for (role, health, status) in [
+        (Role::Primary, Health::Down, 200),
+        (Role::Unknown, Health::Up, 200),
+        (Role::Unknown, Health::Down, 503),
+    ] {
+        only(role, health);
+        let answer = host.call("GET", "/readyz", None, None).await;
+        assert_eq!(answer.status, status, "{role:?} {health:?}");
+    }
 }
 
 #[tokio::test]
@@ -170,10 +191,24 @@ async fn a_setting_of_the_session_and_a_hint_name_the_route() {
 }
 
 #[tokio::test]
+async fn weir_answers_for_its_own_settings_unless_more_is_asked() {
+    let host = Host::start().await;
+    let own = json!({ "database": "shop", "sql": "set weir.route = 'primary'" });
+    let explained = host.explain(own).await;
+    assert_eq!((&explained["target"], &explained["reason"]), (&json!("weir"), &json!("local")));
+    assert_eq!(explained["effects"], json!(["set weir.route"]));
+    let more = json!({ "database": "shop", "sql": "set weir.route = 'primary'; select 1" });
+    assert_ne!(host.explain(more).await["target"], "weir");
+    let other = json!({ "database": "shop", "sql": "set work_mem = '1MB'" });
+    assert_ne!(host.explain(other).await["target"], "weir");
+}
+
+#[tokio::test]
 async fn promtool_accepts_the_metrics() {
     let host = Host::start().await;
     let text = host.call("GET", "/metrics", None, None).await.body;
     assert!(text.contains("weir_node_up{cluster=\"main\",node=\"a\"} 1\n"), "{text}");
+    assert!(text.contains("weir_node_draining{cluster=\"main\",node=\"a\"} 0\n"), "{text}");
     assert!(!text.contains("weir_node_lag_seconds{cluster=\"main\",node=\"c\"}"), "{text}");
     host::promtool(&text);
 }

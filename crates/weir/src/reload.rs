@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use control::Command;
 use policy::cluster::{MembershipError, NodePatch, NodeSpec};
+use proxy::config::ClientTls;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::config::{Cluster, Settings};
@@ -49,6 +50,14 @@ pub fn plan(started: &Settings, current: &Settings, new: &Settings) -> Plan {
     let gone = started.clusters.keys().filter(|name| !new.clusters.contains_key(*name));
     plan.restart.extend(gone.map(|name| format!("clusters.{name} (gone)")));
     plan
+}
+
+/// Whether clients may use TLS after a reload.
+///
+/// A first certificate waits for a restart; until then `require` would shut everybody out.
+#[must_use]
+pub fn client_tls(started: &Settings, new: &Settings) -> ClientTls {
+    if started.tls.identity.is_none() { ClientTls::Disable } else { new.tls.client }
 }
 
 fn restart(started: &Settings, new: &Settings) -> Vec<String> {

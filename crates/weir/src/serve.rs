@@ -155,7 +155,7 @@ impl Running {
         };
         let before = Arc::clone(&self.live.borrow());
         let rules = match live(&new, &self.clusters.links, Some(&before)) {
-            Ok(rules) => rules,
+            Ok(rules) => Live { client_tls: reload::client_tls(&self.started, &new), ..rules },
             Err(cause) => return error!(error = %cause, "reload refused"),
         };
         let plan = reload::plan(&self.started, &self.current, &new);

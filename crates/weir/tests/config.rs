@@ -175,6 +175,22 @@ fn a_password_is_never_printed() {
 }
 
 #[test]
+fn an_empty_password_never_passes_and_is_a_mistake() {
+    let nodes = "clusters: { main: { nodes: [{ name: a, host: h }] } }";
+    let found = mistakes(&format!("{nodes}\nauth: {{ users: {{ app: {{ password: '' }} }} }}"));
+    assert!(found[0].starts_with("auth.users.app.password: is empty"), "{found:?}");
+}
+
+#[test]
+fn a_function_cannot_both_write_and_not() {
+    let lists = "read_only_functions: [f, g], write_functions: [g]";
+    let yaml = LEAST.replace("main: {", &format!("main: {{ {lists},"));
+    let found = mistakes(&yaml);
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(found[0].starts_with("clusters.main.read_only_functions: g is also"), "{found:?}");
+}
+
+#[test]
 fn tls_that_cannot_work_is_a_mistake() {
     let first = |lines: &str| mistakes_with(lines).first().cloned().unwrap_or_default();
     assert!(first("tls: { client: require }").starts_with("tls.client: needs tls.certificate"));

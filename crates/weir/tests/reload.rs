@@ -1,10 +1,11 @@
 //! What a changed file changes, and what waits for a restart.
 
 use policy::cluster::NodeSpec;
+use proxy::config::ClientTls;
 use weir::clusters::Clusters;
 use weir::config::{Settings, parse};
 use weir::live::live;
-use weir::reload::{Change, Plan, plan};
+use weir::reload::{Change, Plan, client_tls, plan};
 
 // `cfg(test)` is always true here; clippy takes helpers below it for test code.
 #[cfg(test)]
@@ -77,8 +78,31 @@ fn members_are_added_reweighed_and_removed() {
     let weighed = changed("port: 2", "port: 2, weight: 4");
     assert_eq!(weighed.members, [main(Change::Weigh("b".into(), 4))]);
     let moved = changed("port: 2", "port: 9");
+    let renamed = changed("host: h, port: 2", "host: g, port: 2");
+    assert_eq!(renamed.members.len(), 2, "another host is another node: {renamed:?}");
     let elsewhere = NodeSpec { name: "b".into(), host: "h".into(), port: 9, weight: 1 };
     assert_eq!(moved.members, [main(Change::Remove("b".into())), main(Change::Add(elsewhere))]);
+}
+
+#[test]
+fn a_first_certificate_waits_for_a_restart_and_require_with_it() {
+    let folder = std::env::temp_dir().join(format!("weir-first-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let (certificate, key) = (folder.join("crt"), folder.join("key"));
+    std::fs::write(&certificate, made.cert.pem()).unwrap();
+    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    let tls = format!(
+        "tls: {{ client: require, certificate: {}, key: {} }}\nclusters:",
+        certificate.display(),
+        key.display()
+    );
+    let (plain, with) = (settings(BEFORE), settings(&BEFORE.replace("clusters:", &tls)));
+    std::fs::remove_dir_all(&folder).unwrap();
+    assert_eq!(client_tls(&plain, &with), ClientTls::Disable);
+    assert_eq!(plan(&plain, &plain, &with).restart, ["tls.certificate (none before)"]);
+    assert_eq!(client_tls(&with, &with), ClientTls::Require);
+    assert_eq!(plan(&with, &with, &with), Plan::default());
 }
 
 #[tokio::test]

@@ -68,6 +68,8 @@ pub struct ClientStatements {
 pub struct Unnamed {
     /// Whether the client has one.
     pub present: bool,
+    /// Counts its replacements: tells apart what several servers were given as unnamed.
+    pub version: u64,
     /// Its text.
     pub sql: Vec<u8>,
     /// Its parameter types.
@@ -94,6 +96,7 @@ impl ClientStatements {
     /// Replaces the unnamed statement.
     pub fn set_unnamed(&mut self, sql: &[u8], types: &[u8]) {
         self.unnamed.present = true;
+        self.unnamed.version = self.unnamed.version.saturating_add(1);
         self.unnamed.sql.clear();
         self.unnamed.sql.extend_from_slice(sql);
         self.unnamed.types.clear();

@@ -12,7 +12,7 @@ use policy::replies::{Expect, Named};
 use wire::{Described, Frame, Frontend, MessageError, Report, Severity, SqlState, server_name};
 
 use crate::intake::End;
-use crate::server::{Server, SessionNumber};
+use crate::server::{Server, SessionNumber, UnnamedOf};
 
 /// A statement that no server has, to make a message fail in its place.
 const NO_SUCH_STATEMENT: &[u8] = b"weir_refused";
@@ -28,18 +28,37 @@ pub(crate) struct Group {
     names: Vec<Renamed>,
     /// Statements whose Parse is on its way to the server.
     parsing: HashSet<StatementId>,
-    /// The group's unnamed statement was parsed on this server.
-    unnamed: bool,
+    /// Messages of the client's so far.
+    messages: u32,
+    unnamed: Unnamed,
     /// The group was left open by an earlier part of it.
     pub(crate) open: bool,
 }
 
+/// What the group does to the client's unnamed statement.
+#[derive(Debug, Default, PartialEq, Eq)]
+enum Unnamed {
+    /// Nothing.
+    #[default]
+    Kept,
+    /// Its first message replaces it, and none after that.
+    ReplacedFirst,
+    /// A later message replaces it.
+    ReplacedLater,
+}
+
 impl Group {
+    /// Whether, if the group fails, it is unknown which unnamed statement the client is left with.
+    pub(crate) fn confuses_unnamed(&self) -> bool {
+        self.unnamed == Unnamed::ReplacedLater
+    }
+
     /// Forgets all: the group has ended.
     pub(crate) fn clear(&mut self) {
         self.names.clear();
         self.parsing.clear();
-        self.unnamed = false;
+        self.messages = 0;
+        self.unnamed = Unnamed::Kept;
         self.open = false;
     }
 }
@@ -116,11 +135,17 @@ impl Forward<'_> {
     }
 
     fn unnamed_is_here(&self) -> bool {
-        self.group.unnamed || self.server.unnamed == Some(self.session)
+        self.server.unnamed.is_some() && self.server.unnamed == self.unnamed_of()
+    }
+
+    /// What marks a server that holds the client's unnamed statement as it is now.
+    fn unnamed_of(&self) -> Option<UnnamedOf> {
+        self.statements.unnamed().map(|unnamed| (self.session, unnamed.version))
     }
 
     #[expect(clippy::fn_params_excessive_bools, reason = "decided once for the whole cycle")]
     fn message(&mut self, frame: &Frame<'_>, tracked: bool) -> Result<(), MessageError> {
+        self.group.messages = self.group.messages.saturating_add(1);
         match wire::parse_frontend(frame)? {
             Frontend::Parse { name, sql, types } => self.parse(frame, (name, sql, types), tracked),
             Frontend::Bind { portal, statement, rest } => {
@@ -200,8 +225,11 @@ impl Forward<'_> {
     ) {
         if name.is_empty() {
             self.statements.set_unnamed(sql, types);
-            self.group.unnamed = true;
-            self.server.unnamed = Some(self.session);
+            self.group.unnamed = match self.group.messages {
+                1 => Unnamed::ReplacedFirst,
+                _ => Unnamed::ReplacedLater,
+            };
+            self.server.unnamed = self.unnamed_of();
             self.as_is(frame, Expect::Parse(None), tracked);
             return;
         }
@@ -267,8 +295,7 @@ impl Forward<'_> {
         let Some(unnamed) = self.statements.unnamed() else { return false };
         wire::put_parse(&mut self.server.outbox.bytes, b"", &unnamed.sql, &unnamed.types);
         self.server.replies.push(Expect::OwnParse(None));
-        self.group.unnamed = true;
-        self.server.unnamed = Some(self.session);
+        self.server.unnamed = self.unnamed_of();
         true
     }
 

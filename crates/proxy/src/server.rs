@@ -3,7 +3,6 @@
 //! Knows how to connect and log in. Who may use it when is the pool's business; what flows through
 //! it is the relay's.
 
-use std::cell::Cell;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -15,12 +14,11 @@ use policy::{Epoch, NodeId, NodeView, Role};
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
-use wire::{
-    Authentication, CancelKey, ClientExchange, Credentials, Frame, ReplyScanner, SqlState, tag,
-};
+use wire::{Authentication, ClientExchange, Credentials, Frame, ReplyScanner, SqlState, tag};
 
 use crate::buffer::{Buffer, Buffers, CHUNK, Outbox};
 use crate::config::ServerTls;
+use crate::peer::Running;
 use crate::settings::SettingsId;
 use crate::stream::Stream;
 
@@ -36,6 +34,12 @@ pub(crate) struct Address {
 }
 
 impl Address {
+    /// Whether this is still where and what the node is.
+    pub(crate) fn is_of(&self, node: &NodeView, epoch: Epoch) -> bool {
+        (self.role, self.epoch, self.port) == (node.role, epoch, node.port)
+            && *self.host == *node.host
+    }
+
     /// The address of a node as the topology shows it now.
     pub(crate) fn of(node: &NodeView, epoch: Epoch) -> Self {
         Self {
@@ -107,17 +111,20 @@ impl From<io::Error> for ConnectError {
     }
 }
 
-/// Whose unnamed statement a server holds.
+/// Tells apart the sessions of one worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct SessionNumber(pub(crate) u64);
+
+/// Whose unnamed statement a server holds, and the how manieth.
+pub(crate) type UnnamedOf = (SessionNumber, u64);
 
 /// One logged-in server.
 #[derive(Debug)]
 pub(crate) struct Server {
     pub(crate) stream: Stream,
-    pub(crate) address: Address,
-    /// What to send to cancel whatever runs on it.
-    pub(crate) key: Option<CancelKey>,
+    pub(crate) address: Rc<Address>,
+    /// How to cancel whatever runs on it, if it gave out a key.
+    pub(crate) running: Option<Rc<Running>>,
     /// Bytes from the server.
     pub(crate) inbox: Buffer,
     pub(crate) scanner: ReplyScanner,
@@ -125,12 +132,10 @@ pub(crate) struct Server {
     pub(crate) outbox: Outbox,
     pub(crate) replies: Replies,
     pub(crate) statements: ServerStatements,
-    pub(crate) unnamed: Option<SessionNumber>,
+    pub(crate) unnamed: Option<UnnamedOf>,
     pub(crate) settings: SettingsId,
     pub(crate) opened: Instant,
     pub(crate) idle_since: Instant,
-    /// Cancel requests for it that are under way: it may not change hands meanwhile.
-    pub(crate) cancels: Rc<Cell<u32>>,
     /// What it said of itself at login.
     pub(crate) greeting: Rc<[(String, String)]>,
 }
@@ -144,7 +149,7 @@ impl Server {
     ///
     /// [`ConnectError`]; the caller tells its client, and control if the node is to blame.
     pub(crate) async fn connect(
-        address: Address,
+        address: Rc<Address>,
         identity: &Identity,
         tls: &ServerTls,
         limit: Duration,
@@ -159,6 +164,11 @@ impl Server {
         tokio::time::timeout(limit, login)
             .await
             .unwrap_or_else(|_| Err(ConnectError::Io(io::ErrorKind::TimedOut.into())))
+    }
+
+    /// Whether a cancel request for it is under way: it may not change hands meanwhile.
+    pub(crate) fn is_being_cancelled(&self) -> bool {
+        self.running.as_ref().is_some_and(|running| running.requests() > 0)
     }
 
     /// Whether nothing arrived since the server was last used; else it must not be used again.
@@ -259,7 +269,11 @@ struct Login {
 const MAX_LOGIN_MESSAGE: usize = 64 * 1024;
 
 impl Login {
-    async fn run(mut self, address: Address, identity: &Identity) -> Result<Server, ConnectError> {
+    async fn run(
+        mut self,
+        address: Rc<Address>,
+        identity: &Identity,
+    ) -> Result<Server, ConnectError> {
         let mut out = Vec::with_capacity(64);
         wire::put_startup(
             &mut out,
@@ -289,8 +303,8 @@ impl Login {
         let now = tokio::time::Instant::now().into_std();
         Ok(Server {
             stream: self.stream,
+            running: key.map(|key| Rc::new(Running::new(&address, key))),
             address,
-            key,
             inbox: Buffer::default(),
             scanner: ReplyScanner::default(),
             outbox: Outbox::default(),
@@ -300,7 +314,6 @@ impl Login {
             settings: SettingsId::default(),
             opened: now,
             idle_since: now,
-            cancels: Rc::new(Cell::new(0)),
             greeting: greeting.into(),
         })
     }

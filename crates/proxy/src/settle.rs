@@ -75,6 +75,9 @@ impl Session {
         let Some(settled) = settled else { return Ok(()) };
         self.status = noticed.status.unwrap_or(TxStatus::Idle);
         self.begin = None;
+        if noticed.error.is_some() {
+            self.doubt_unnamed();
+        }
         self.group.clear();
         self.heed(noticed)?;
         if noticed.error.is_none() {
@@ -92,6 +95,17 @@ impl Session {
         Ok(())
     }
 
+    /// A group failed, and behind the error no `Parse` was carried out: what the server holds as
+    /// unnamed is unknown, and may be the client's statement or one of a session before it.
+    fn doubt_unnamed(&mut self) {
+        if self.group.confuses_unnamed() {
+            self.statements.drop_unnamed();
+        }
+        if let Some(server) = self.server() {
+            server.unnamed = None;
+        }
+    }
+
     fn heed(&mut self, noticed: &Noticed) -> Result<(), Ending> {
         for news in &noticed.news {
             match news {
@@ -102,6 +116,7 @@ impl Session {
                         server.unnamed = None;
                     }
                 }
+                News::Fatal => {}
                 News::Promoted => {
                     if let Some(node) = self.server().map(|server| server.address.node) {
                         self.database.cluster.signal(Signal::Promoted(node));
@@ -176,11 +191,14 @@ impl Session {
         }
     }
 
-    /// The server refused a read that another node may serve: it is clean and goes back.
-    pub(crate) fn refused(&mut self) {
+    /// The server refused a read that another node may serve: between transactions it goes back.
+    pub(crate) fn refused(&mut self, status: Option<TxStatus>) {
         self.worker.metrics.retried.inc();
+        if let Some(server) = self.server() {
+            server.unnamed = None;
+        }
         self.group.clear();
-        if let Some(lease) = self.lease.take() {
+        if let (Some(lease), Some(TxStatus::Idle)) = (self.lease.take(), status) {
             lease.give_back();
         }
     }

@@ -1,11 +1,17 @@
 //! A rig for end-to-end tests: a real cluster, the real binary, and ways to talk to both.
 //!
 //! Everything listens on free ports and is gone when the rig is dropped.
+#![expect(clippy::indexing_slicing, reason = "a missing JSON field is null, not a panic")]
 
 mod admin;
+mod raw;
+mod run;
+pub mod say;
 mod weir;
 
 pub use crate::admin::{Answer, http};
+pub use crate::raw::{Message, Raw, tags};
+pub use crate::run::Said;
 pub use crate::weir::{Config, Weir};
 
 use std::time::{Duration, Instant};
@@ -16,7 +22,6 @@ use std::time::{Duration, Instant};
 ///
 /// When `limit` has passed.
 #[track_caller]
-#[expect(clippy::panic, reason = "a test that waits in vain has failed")]
 pub fn eventually(what: &str, limit: Duration, mut holds: impl FnMut() -> bool) {
     let since = now();
     while !holds() {

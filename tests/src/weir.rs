@@ -86,8 +86,20 @@ impl Weir {
     ///
     /// When it does not become ready; its log is shown.
     #[must_use]
-    #[expect(clippy::expect_used, reason = "a test without its Weir has failed")]
     pub fn start(binary: &str, cluster: &Cluster, config: &Config) -> Self {
+        let weir = Self::launch(binary, cluster, config);
+        weir.wait_ready(config);
+        weir
+    }
+
+    /// Starts `binary` and waits only until it listens: its nodes may be unreachable.
+    ///
+    /// # Panics
+    ///
+    /// When it does not listen; its log is shown.
+    #[must_use]
+    #[expect(clippy::expect_used, reason = "a test without its Weir has failed")]
+    pub fn launch(binary: &str, cluster: &Cluster, config: &Config) -> Self {
         let folder = folder_for_weir(cluster).expect("a folder for the configuration");
         let file = folder.join("config.yaml");
         std::fs::write(&file, config.text(cluster)).expect("the configuration is written");
@@ -104,12 +116,12 @@ impl Weir {
             .spawn()
             .expect("Weir starts");
         let mut weir = Self { child, folder, sql: 0, admin: 0 };
-        weir.wait_ready(&ports, config);
+        weir.wait_listening(&ports);
         weir
     }
 
     #[expect(clippy::expect_used, reason = "a test without its Weir has failed")]
-    fn wait_ready(&mut self, ports: &Path, config: &Config) {
+    fn wait_listening(&mut self, ports: &Path) {
         let since = now();
         loop {
             let ended = self.child.try_wait().expect("the child can be asked");
@@ -121,6 +133,9 @@ impl Weir {
             }
             std::thread::sleep(Duration::from_millis(10));
         }
+    }
+
+    fn wait_ready(&self, config: &Config) {
         if config.more.contains("clusters") {
             return;
         }
@@ -236,9 +251,19 @@ impl Weir {
     /// Resident memory, bytes.
     #[must_use]
     pub fn resident(&self) -> u64 {
+        self.memory("VmRSS:")
+    }
+
+    /// The most memory that was ever resident, bytes.
+    #[must_use]
+    pub fn peak_resident(&self) -> u64 {
+        self.memory("VmHWM:")
+    }
+
+    fn memory(&self, key: &str) -> u64 {
         let status =
             std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap_or_default();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let line = status.lines().find_map(|line| line.strip_prefix(key));
         let kilobytes =
             line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok());
         kilobytes.unwrap_or(0).saturating_mul(1024)
@@ -248,6 +273,31 @@ impl Weir {
     pub fn signal(&self, name: &str) {
         let sent = Command::new("kill").args([format!("-{name}"), self.pid().to_string()]).status();
         drop(sent);
+    }
+
+    /// Writes another configuration and tells Weir to read it; waits until it has.
+    ///
+    /// # Panics
+    ///
+    /// When it is neither taken nor refused in time.
+    pub fn reload(&self, cluster: &Cluster, config: &Config) {
+        self.reload_text(&config.text(cluster));
+    }
+
+    /// The same with a file's text, which may be wrong.
+    ///
+    /// # Panics
+    ///
+    /// As [`Weir::reload`].
+    #[expect(clippy::expect_used, reason = "a test without its configuration has failed")]
+    pub fn reload_text(&self, text: &str) {
+        let answers = |log: &str| log.matches("reload").count();
+        let before = answers(&self.log());
+        std::fs::write(self.folder.join("config.yaml"), text).expect("the file is written");
+        self.signal("HUP");
+        eventually("the reload is logged", Duration::from_secs(5), || {
+            answers(&self.log()) > before
+        });
     }
 
     /// Waits until the process has ended, and says whether it ended well.
@@ -287,7 +337,7 @@ fn folder_for_weir(cluster: &Cluster) -> io::Result<PathBuf> {
         match std::fs::create_dir(&folder) {
             Ok(()) => return Ok(folder),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                number = number.saturating_add(1)
+                number = number.saturating_add(1);
             }
             Err(error) => return Err(error),
         }

@@ -10,6 +10,54 @@
 )]
 
 mod consistency;
+mod conversations;
+mod tools;
+
+use std::time::Duration;
+
+use testkit::Cluster;
+use weir_tests::{Config, Weir};
 
 /// The binary under test.
 pub(crate) const WEIR: &str = env!("CARGO_BIN_EXE_weir-under-test");
+
+/// How long a test waits for what takes a fraction of a second.
+pub(crate) const SOON: Duration = Duration::from_secs(10);
+
+/// A primary with so many replicas, and Weir in front of them.
+pub(crate) fn rig(replicas: usize, config: &Config) -> (Cluster, Weir) {
+    let cluster = Cluster::builder().replicas(replicas).start().unwrap();
+    let weir = Weir::start(WEIR, &cluster, config);
+    (cluster, weir)
+}
+
+/// Settings of the section `pool`.
+pub(crate) fn pool(pairs: &[(&'static str, &str)]) -> Config {
+    let pool = pairs.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
+    Config { pool, ..Config::default() }
+}
+
+/// The one value of the one row that `sql` answers with.
+pub(crate) async fn one(client: &tokio_postgres::Client, sql: &str) -> String {
+    let rows = client.simple_query(sql).await.unwrap();
+    let row = rows.iter().find_map(|message| match message {
+        tokio_postgres::SimpleQueryMessage::Row(row) => Some(row),
+        _ => None,
+    });
+    row.expect("a row").get(0).unwrap_or("NULL").to_owned()
+}
+
+/// SQLSTATE, message and hint that `sql` fails with.
+pub(crate) async fn failure(
+    client: &tokio_postgres::Client,
+    sql: &str,
+) -> (String, String, String) {
+    told(&client.batch_execute(sql).await.expect_err("the statement fails"))
+}
+
+/// SQLSTATE, message and hint of an error.
+pub(crate) fn told(error: &tokio_postgres::Error) -> (String, String, String) {
+    let Some(told) = error.as_db_error() else { panic!("not told by a server: {error:?}") };
+    let hint = told.hint().unwrap_or_default();
+    (told.code().code().to_owned(), told.message().to_owned(), hint.to_owned())
+}

@@ -142,6 +142,29 @@ impl Reading {
         self.statements = self.statements.saturating_add(class.statements);
     }
 
+    /// This part of a group, behind what its earlier parts said.
+    pub(crate) fn after(mut self, mut earlier: Self) -> Self {
+        let mut effects = earlier.effects().to_vec();
+        effects.extend_from_slice(self.effects());
+        earlier.one = None;
+        earlier.effects = effects;
+        earlier.kind = Kind::Opaque;
+        if self.class > earlier.class {
+            (earlier.class, earlier.why) = (self.class, self.why);
+        }
+        earlier.statements = earlier.statements.saturating_add(self.statements);
+        earlier.reaches_outside |= self.reaches_outside;
+        earlier.hinted = self.hinted.take().or(earlier.hinted);
+        earlier
+    }
+
+    /// Whether losing the server leaves open what became of it.
+    pub(crate) fn may_have_written(&self) -> bool {
+        let ends =
+            |effect: &Effect| matches!(effect, Effect::Commit { .. } | Effect::PrepareTransaction);
+        self.class == Class::Write || self.effects().iter().any(ends)
+    }
+
     /// Sends the cycle to the primary: its text may not mean what it seems to.
     pub(crate) fn distrust(&mut self) {
         self.class = Class::Write;

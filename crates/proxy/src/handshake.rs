@@ -18,7 +18,7 @@ use crate::config::{AuthMethod, ClientTls};
 use crate::error::Cause;
 use crate::metrics::Side;
 use crate::pool::AcquireError;
-use crate::server::{Address, ConnectError, nonce};
+use crate::server::{ConnectError, nonce};
 use crate::session::{LastRoute, Session};
 use crate::settings::Settings;
 use crate::stream::Stream;
@@ -377,7 +377,7 @@ impl Handshake {
             node = changes.borrow_and_update().primary().cloned();
         }
         let Some(node) = node else { return Err(Refused::Silently) };
-        let address = Address::of(&node, opened.database.cluster.topology.newest().epoch);
+        let address = opened.pools.address(&node, opened.database.cluster.topology.newest().epoch);
         let pool = opened.pools.of(node.id, &self.worker.shared.registry);
         let mut lease = pool.acquire(&self.worker, &address).await.map_err(passed)?;
         let greeting =
@@ -422,6 +422,8 @@ impl Opened {
             status: TxStatus::Idle,
             group: crate::forward::Group::default(),
             last_route: LastRoute { side: Side::Weir, node: None, reason: Reason::Local },
+            said: None,
+            noticed: crate::relay::Noticed::default(),
             skipping: false,
             held: 0,
             discard: 0,

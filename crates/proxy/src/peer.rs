@@ -8,7 +8,7 @@ use std::time::Duration;
 use wire::CancelKey;
 
 use crate::config::ServerTls;
-use crate::server::{Address, Server};
+use crate::server::Address;
 use crate::stream::Stream;
 use crate::worker::Worker;
 
@@ -18,34 +18,39 @@ const CANCEL_LIMIT: Duration = Duration::from_secs(10);
 /// A session as the rest of its worker sees it.
 #[derive(Debug, Default)]
 pub(crate) struct Peer {
-    running: RefCell<Option<Running>>,
+    running: RefCell<Option<Rc<Running>>>,
     waker: RefCell<Option<Waker>>,
 }
 
-/// The server that works for a session now.
-#[derive(Debug, Clone)]
+/// How to cancel what one server does.
+#[derive(Debug)]
 pub(crate) struct Running {
-    address: Address,
+    address: Rc<Address>,
     key: CancelKey,
-    cancels: Rc<Cell<u32>>,
+    /// Cancel requests that are under way.
+    requests: Cell<u32>,
 }
 
 impl Running {
-    /// What to do to stop `server`, if it gave out a key.
-    pub(crate) fn on(server: &Server) -> Option<Self> {
-        let key = server.key.clone()?;
-        Some(Self { address: server.address.clone(), key, cancels: Rc::clone(&server.cancels) })
+    /// For a server of this address that gave out this key.
+    pub(crate) fn new(address: &Rc<Address>, key: CancelKey) -> Self {
+        Self { address: Rc::clone(address), key, requests: Cell::new(0) }
+    }
+
+    /// Cancel requests that are under way.
+    pub(crate) fn requests(&self) -> u32 {
+        self.requests.get()
     }
 
     /// Sends the cancel request and waits until the server has taken it.
     ///
     /// The server closes the connection once it has signalled (manual, 55.2.8); until then its
     /// backend must not change hands, or the next user's statement would be cancelled.
-    pub(crate) async fn cancel(self, worker: &Worker) {
+    pub(crate) async fn cancel(&self, worker: &Worker) {
         let tls = worker.live().server_tls.clone();
-        self.cancels.set(self.cancels.get().saturating_add(1));
+        self.requests.set(self.requests.get().saturating_add(1));
         let sent = tokio::time::timeout(CANCEL_LIMIT, send(&self.address, &self.key, &tls)).await;
-        self.cancels.set(self.cancels.get().saturating_sub(1));
+        self.requests.set(self.requests.get().saturating_sub(1));
         worker.cancelled.notify_waiters();
         worker.metrics.cancels.inc();
         if !matches!(sent, Ok(Ok(()))) {
@@ -76,12 +81,12 @@ async fn wait_for_end(stream: &mut Stream) {
 
 impl Peer {
     /// Takes note of the server that works for the session now.
-    pub(crate) fn runs_on(&self, running: Option<Running>) {
+    pub(crate) fn runs_on(&self, running: Option<Rc<Running>>) {
         *self.running.borrow_mut() = running;
     }
 
     /// The server that works for the session now.
-    pub(crate) fn running(&self) -> Option<Running> {
+    pub(crate) fn running(&self) -> Option<Rc<Running>> {
         self.running.borrow().clone()
     }
 

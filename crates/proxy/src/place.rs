@@ -107,7 +107,7 @@ impl Session {
                 }
             };
             let Some(view) = topology.node(node) else { continue };
-            let address = Address::of(view, topology.epoch);
+            let address = self.pools.address(view, topology.epoch);
             match self.lease_from(&address).await {
                 Ok(lease) => {
                     self.lease = Some(lease);
@@ -131,7 +131,7 @@ impl Session {
         }
     }
 
-    async fn lease_from(&self, address: &Address) -> Result<Lease, AcquireError> {
+    async fn lease_from(&self, address: &Rc<Address>) -> Result<Lease, AcquireError> {
         let pool = self.pools.of(address.node, &self.worker.shared.registry);
         pool.acquire(&self.worker, address).await
     }

@@ -108,7 +108,7 @@ impl Pool {
     pub(crate) async fn acquire(
         self: &Rc<Self>,
         worker: &Rc<Worker>,
-        address: &Address,
+        address: &Rc<Address>,
     ) -> Result<Lease, AcquireError> {
         if self.waiters.borrow().is_empty() {
             if let Some(lease) = self.idle_one(worker, address) {
@@ -126,7 +126,7 @@ impl Pool {
         worker.pool_size(&self.identity.database)
     }
 
-    fn idle_one(self: &Rc<Self>, worker: &Rc<Worker>, address: &Address) -> Option<Lease> {
+    fn idle_one(self: &Rc<Self>, worker: &Rc<Worker>, address: &Rc<Address>) -> Option<Lease> {
         loop {
             let owned = self.idle.borrow_mut().pop()?;
             if let Some(lease) = self.usable(worker, address, owned) {
@@ -139,7 +139,7 @@ impl Pool {
     fn usable(
         self: &Rc<Self>,
         worker: &Rc<Worker>,
-        address: &Address,
+        address: &Rc<Address>,
         mut owned: Owned,
     ) -> Option<Lease> {
         let good =
@@ -150,14 +150,14 @@ impl Pool {
     async fn open(
         self: &Rc<Self>,
         worker: &Rc<Worker>,
-        address: &Address,
+        address: &Rc<Address>,
         permit: Permit,
     ) -> Result<Lease, AcquireError> {
         let (tls, limit) = {
             let live = worker.live();
             (live.server_tls.clone(), live.pool.server_connect_timeout)
         };
-        match Server::connect(address.clone(), &self.identity, &tls, limit).await {
+        match Server::connect(Rc::clone(address), &self.identity, &tls, limit).await {
             Ok(server) => {
                 worker.metrics.servers_opened.inc();
                 Ok(self.lease(worker, Owned { server: Box::new(server), _permit: permit }))
@@ -176,7 +176,7 @@ impl Pool {
     async fn wait(
         self: &Rc<Self>,
         worker: &Rc<Worker>,
-        address: &Address,
+        address: &Rc<Address>,
     ) -> Result<Lease, AcquireError> {
         let leased = self.wait_in_line(worker, address).await;
         self.fed(worker);
@@ -186,7 +186,7 @@ impl Pool {
     async fn wait_in_line(
         self: &Rc<Self>,
         worker: &Rc<Worker>,
-        address: &Address,
+        address: &Rc<Address>,
     ) -> Result<Lease, AcquireError> {
         let rules = worker.live().pool.clone();
         let since = tokio::time::Instant::now();
@@ -268,7 +268,7 @@ impl Pool {
     }
 
     /// Closes idle servers that are too old, too long unused, or of a role that is gone.
-    pub(crate) fn sweep(&self, worker: &Worker, address: Option<&Address>, now: Instant) {
+    pub(crate) fn sweep(&self, worker: &Worker, address: Option<&Rc<Address>>, now: Instant) {
         let (idle_timeout, lifetime) = {
             let live = worker.live();
             (live.pool.server_idle_timeout, live.pool.server_lifetime)
@@ -343,13 +343,13 @@ impl Lease {
     pub(crate) fn give_back(mut self) {
         let Some(owned) = self.owned.take() else { return };
         self.free();
-        if owned.server.cancels.get() == 0 {
+        if !owned.server.is_being_cancelled() {
             self.pool.take_back(&self.worker, owned);
             return;
         }
         let (pool, worker) = (Rc::clone(&self.pool), Rc::clone(&self.worker));
         tokio::task::spawn_local(async move {
-            while owned.server.cancels.get() > 0 {
+            while owned.server.is_being_cancelled() {
                 worker.cancelled.notified().await;
             }
             pool.take_back(&worker, owned);

@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use policy::NodeId;
 use policy::decide::Load;
+use policy::{Epoch, NodeId, NodeView};
 
 use crate::permits::{PoolKey, Registry};
 use crate::pool::Pool;
@@ -23,6 +23,7 @@ pub(crate) struct Pools {
     user: Arc<str>,
     database: Arc<str>,
     by_node: RefCell<Vec<(NodeId, Rc<Pool>)>>,
+    addresses: RefCell<Vec<Rc<Address>>>,
     greetings: RefCell<HashMap<SettingsId, Rc<[u8]>>>,
 }
 
@@ -42,6 +43,7 @@ impl Pools {
             user,
             database,
             by_node: RefCell::default(),
+            addresses: RefCell::default(),
             greetings: RefCell::default(),
         }
     }
@@ -65,6 +67,20 @@ impl Pools {
         }
         greetings.insert(settings, Rc::clone(&greeting));
         greeting
+    }
+
+    /// Where a node is and what it is now; made anew only when that changes.
+    pub(crate) fn address(&self, node: &NodeView, epoch: Epoch) -> Rc<Address> {
+        let mut addresses = self.addresses.borrow_mut();
+        if let Some(known) = addresses.iter().find(|known| known.node == node.id)
+            && known.is_of(node, epoch)
+        {
+            return Rc::clone(known);
+        }
+        addresses.retain(|known| known.node != node.id);
+        let address = Rc::new(Address::of(node, epoch));
+        addresses.push(Rc::clone(&address));
+        address
     }
 
     /// The pool of a node.
@@ -99,7 +115,7 @@ impl Pools {
         let now = now();
         for (node, pool) in &*self.by_node.borrow() {
             let view = topology.node(*node).filter(|node| node.gate == policy::Gate::Open);
-            let address = view.map(|node| Address::of(node, topology.epoch));
+            let address = view.map(|node| self.address(node, topology.epoch));
             pool.sweep(worker, address.as_ref(), now);
         }
     }

@@ -38,6 +38,19 @@ pub(crate) enum Event {
     Garbled(FrameError),
 }
 
+impl std::fmt::Display for Event {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Ended => f.write_str("the cycle ended"),
+            Self::More => f.write_str("the client has more"),
+            Self::Refused(code) => write!(f, "refused with {}", code.as_str()),
+            Self::ClientGone => f.write_str("the client is gone"),
+            Self::ServerLost => f.write_str("the server closed the connection"),
+            Self::Garbled(error) => write!(f, "{error}"),
+        }
+    }
+}
+
 /// What the relay noticed on its way.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Noticed {
@@ -58,12 +71,14 @@ pub(crate) struct Noticed {
 /// What a reply reveals besides its answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum News {
-    /// `DEALLOCATE ALL`, `DISCARD ALL` or `DISCARD PLANS`: the server forgot all statements.
+    /// `DEALLOCATE ALL` or `DISCARD ALL`: the server forgot all statements.
     StatementsDropped,
     /// A standby said `in_hot_standby=off`: it was promoted.
     Promoted,
     /// Weir's own query failed: the cycle did not run under the session's settings.
     OwnFailed,
+    /// The server ended the session, and the client was told so in the server's words.
+    Fatal,
 }
 
 /// Where the client's bytes go while the relay runs.
@@ -519,13 +534,18 @@ fn notice(noticed: &mut Noticed, server: &Server, frame: &Frame<'_>) {
     let own = server.replies.own();
     match frame.tag {
         tag::ERROR if own => noticed.news.push(News::OwnFailed),
-        tag::ERROR => noticed.error = Some(wire::parse_error(frame.body).code),
+        tag::ERROR => {
+            let error = wire::parse_error(frame.body);
+            noticed.error = Some(error.code);
+            if error.is_fatal() {
+                noticed.news.push(News::Fatal);
+            }
+        }
         tag::COMMAND_COMPLETE if !own => match wire::command_tag(frame.body) {
             b"COMMIT" => noticed.last = LastCommand::Commit,
             b"ROLLBACK" => noticed.last = LastCommand::Rollback,
-            b"DEALLOCATE ALL" | b"DISCARD ALL" | b"DISCARD PLANS" => {
-                noticed.news.push(News::StatementsDropped);
-            }
+            // DISCARD PLANS keeps the statements: it only has them planned anew.
+            b"DEALLOCATE ALL" | b"DISCARD ALL" => noticed.news.push(News::StatementsDropped),
             _ => noticed.last = LastCommand::Other,
         },
         tag::PARAMETER_STATUS if server.address.role == policy::Role::Replica => {

@@ -9,7 +9,7 @@ use std::task::Poll;
 
 use policy::Reason;
 use policy::prepared::ClientStatements;
-use sql::Class;
+use policy::session::Settled;
 use wire::TxStatus;
 
 use crate::alone::Alone;
@@ -18,13 +18,13 @@ use crate::cycle::{Cycle, Reader, Reading};
 use crate::database::Database;
 use crate::error::{Cause, Lost};
 use crate::forward::{Forward, Group};
-use crate::intake::{End, GATHER_PARSE, Gathered, gather};
+use crate::intake::{GATHER_PARSE, Gathered, gather};
 use crate::metrics::Side;
-use crate::peer::{Peer, Running};
+use crate::peer::Peer;
 use crate::place::{Attempt, Placed};
 use crate::pool::Lease;
 use crate::pools::Pools;
-use crate::relay::{Event, Noticed, Relay};
+use crate::relay::{Event, News, Noticed, Relay};
 use crate::scope::ScopeFence;
 use crate::server::SessionNumber;
 use crate::settings::Settings;
@@ -77,6 +77,10 @@ pub(crate) struct Session {
     pub(crate) status: TxStatus,
     pub(crate) group: Group,
     pub(crate) last_route: LastRoute,
+    /// What the parts of a group that is open said so far.
+    pub(crate) said: Option<Reading>,
+    /// What the relay noticed of a group that is open.
+    pub(crate) noticed: Noticed,
     /// An error was told in the middle of a group: nothing counts up to the `Sync`.
     pub(crate) skipping: bool,
     /// Bytes at the start of `inbound` that belong to the cycle being served.
@@ -110,6 +114,10 @@ impl Session {
             return self.ready_after_skipping(cycle).await;
         }
         let reading = self.read(cycle)?;
+        let reading = match self.said.take() {
+            Some(earlier) if self.group.open => reading.after(earlier),
+            _ => reading,
+        };
         let refused = match self.answer_alone(cycle, &reading).await? {
             Alone::Answered => return Ok(()),
             Alone::Refused(told) => Some(told),
@@ -124,6 +132,10 @@ impl Session {
             placed.refused = refused.clone().or(placed.refused);
             self.forward(cycle, &reading, &placed)?;
             match self.relay(cycle, &reading, &placed).await? {
+                Relayed::Done if self.group.open => {
+                    self.said = Some(reading);
+                    return Ok(());
+                }
                 Relayed::Done => return Ok(()),
                 Relayed::Refused => attempt = Attempt::OnPrimary,
             }
@@ -247,14 +259,14 @@ impl Session {
     /// Goes on relaying while a group is open and the client has not sent a whole message yet.
     async fn relay_open_group(&mut self) -> Result<(), Ending> {
         let Some(lease) = self.lease.as_mut() else { return self.read_more().await };
-        let mut noticed = Noticed::default();
+        self.peer.runs_on(lease.server().running.clone());
         let mut relay = Relay::new(
             &mut self.stream,
             (&mut self.inbound, &mut self.held, &mut self.outbound),
             lease.server(),
             &mut self.statements,
             &self.worker.buffers,
-            &mut noticed,
+            &mut self.noticed,
         );
         relay.looked_at = relay.inbound.len();
         match relay.run(&mut Unsettled).await {
@@ -279,8 +291,8 @@ impl Session {
     ) -> Result<Relayed, Ending> {
         let Some(lease) = self.lease.as_mut() else { return Ok(Relayed::Done) };
         let server = lease.server();
-        self.peer.runs_on(Running::on(server));
-        let mut noticed = Noticed::default();
+        self.peer.runs_on(server.running.clone());
+        let mut noticed = std::mem::take(&mut self.noticed);
         let mut closing = Closing {
             meaning: &mut self.meaning,
             reading,
@@ -290,7 +302,6 @@ impl Session {
             by: placed.by,
             settled: None,
         };
-        let whole = matches!(cycle.end, End::Query | End::Sync);
         let mut relay = Relay::new(
             &mut self.stream,
             (&mut self.inbound, &mut self.held, &mut self.outbound),
@@ -299,33 +310,44 @@ impl Session {
             &self.worker.buffers,
             &mut noticed,
         );
-        relay.retry = placed.retry && whole;
+        relay.retry = placed.retry;
         relay.ends(cycle.end);
         let event = relay.run(&mut closing).await;
         let settled = closing.settled;
         self.peer.runs_on(None);
+        self.conclude(&event, noticed, (reading, placed, settled))
+    }
+
+    /// Draws the consequences of how a cycle's relay ended.
+    fn conclude(
+        &mut self,
+        event: &Event,
+        noticed: Noticed,
+        (reading, placed, settled): (&Reading, &Placed, Option<Settled>),
+    ) -> Result<Relayed, Ending> {
         match event {
             Event::Ended => self.settled(reading, &noticed, settled).map(|()| Relayed::Done),
-            Event::More => Ok(Relayed::Done),
+            Event::More => {
+                self.noticed = noticed;
+                Ok(Relayed::Done)
+            }
             Event::Refused(code) => {
                 tracing::info!(node = %placed.node, code = code.as_str(), "a replica refused a read: retried on the primary");
-                self.refused();
+                self.refused(noticed.status);
                 Ok(Relayed::Refused)
             }
-            Event::ServerLost if placed.retry && whole && !noticed.shown => {
+            Event::ServerLost if placed.retry && !noticed.shown => {
                 self.server_lost();
-                self.refused();
+                self.refused(None);
                 Ok(Relayed::Refused)
             }
             Event::ServerLost | Event::Garbled(_) => {
-                let problem = if let Event::Garbled(error) = event {
-                    error.to_string()
-                } else {
-                    String::new()
-                };
-                tracing::warn!(node = %placed.node, problem, "a server was lost while it worked for a client");
+                tracing::warn!(node = %placed.node, %event, "a server was lost while it worked for a client");
                 self.server_lost();
-                let during = if reading.class == Class::Read { Lost::Read } else { Lost::Write };
+                if noticed.news.contains(&News::Fatal) {
+                    return Err(Ending::Left);
+                }
+                let during = if reading.may_have_written() { Lost::Write } else { Lost::Read };
                 Err(Cause::ServerLost { node: placed.node.to_string(), during }.into())
             }
             Event::ClientGone => {
@@ -338,7 +360,7 @@ impl Session {
     /// Stops whatever the server does for a client that is gone, and closes it.
     fn abandon(&mut self) {
         let Some(mut lease) = self.lease.take() else { return };
-        if let Some(running) = Running::on(lease.server()) {
+        if let Some(running) = lease.server().running.clone() {
             let worker = Rc::clone(&self.worker);
             // The lease lives until the request is delivered, so that its permit is not given away
             // to a server more than PostgreSQL was promised.

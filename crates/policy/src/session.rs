@@ -435,6 +435,8 @@ fn setting(name: &str) -> StateLeft {
         "transaction_isolation" | "transaction_read_only" | "transaction_deferrable" => {
             StateLeft::Nothing
         }
+        // Weir's own, kept in the session itself, whatever a server made of them.
+        name if name.starts_with("weir.") => StateLeft::Nothing,
         _ => StateLeft::Setting,
     }
 }

@@ -123,7 +123,7 @@ impl Pool {
     }
 
     fn size(&self, worker: &Worker) -> u32 {
-        worker.pool_size(&self.identity.database)
+        worker.pool_size(&self.permits.key.database)
     }
 
     fn idle_one(self: &Rc<Self>, worker: &Rc<Worker>, address: &Rc<Address>) -> Option<Lease> {

@@ -14,7 +14,7 @@ use policy::session::LastCommand;
 use wire::{Frame, FrameError, Interest, ReplyScanner, SqlState, Step, TxStatus, tag};
 
 use crate::buffer::{Buffer, Buffers, CHUNK, Outbox};
-use crate::intake::End;
+use crate::intake::{End, GATHER_PARSE};
 use crate::server::Server;
 use crate::stream::Stream;
 
@@ -450,7 +450,11 @@ impl<'a> Relay<'a> {
 
     fn read_client(&mut self, cx: &mut Context<'_>) -> io::Result<Option<Event>> {
         let ahead = self.server.outbox.unsent().len() >= COPY_AHEAD;
-        let limit = (*self.kept).saturating_add(CHUNK);
+        let limit = match self.input {
+            // What is there may be the beginning of one large message.
+            Input::Group => GATHER_PARSE,
+            Input::Held | Input::Copy { .. } | Input::Body(_) => (*self.kept).saturating_add(CHUNK),
+        };
         let wanted = match self.input {
             Input::Group if self.inbound.len() > self.looked_at => {
                 return Ok(self.nothing_for_client().then_some(Event::More));

@@ -160,8 +160,7 @@ impl Session {
                 Gathered::Cycle { length, end } => return Ok(Cycle { length, end }),
                 Gathered::Stray(length) => self.inbound.consume(length),
                 Gathered::Terminate => return Err(Ending::Left),
-                Gathered::More if self.group.open => self.relay_open_group().await?,
-                Gathered::More => self.read_more().await?,
+                Gathered::More => self.relay_kept().await?,
             }
         }
     }
@@ -256,29 +255,56 @@ impl Session {
         Ok(())
     }
 
-    /// Goes on relaying while a group is open and the client has not sent a whole message yet.
-    async fn relay_open_group(&mut self) -> Result<(), Ending> {
+    /// Waits for the client while the session keeps a server, which may speak too: the answers of
+    /// a group that is open, a notification, its end.
+    async fn relay_kept(&mut self) -> Result<(), Ending> {
         let Some(lease) = self.lease.as_mut() else { return self.read_more().await };
-        self.peer.runs_on(lease.server().running.clone());
+        let open = self.group.open;
+        let idle = self.status == TxStatus::Idle && !open && self.inbound.is_empty();
+        let mut aside = Noticed::default();
+        if open {
+            self.peer.runs_on(lease.server().running.clone());
+        }
         let mut relay = Relay::new(
             &mut self.stream,
             (&mut self.inbound, &mut self.held, &mut self.outbound),
             lease.server(),
             &mut self.statements,
             &self.worker.buffers,
-            &mut self.noticed,
+            if open { &mut self.noticed } else { &mut aside },
         );
         relay.looked_at = relay.inbound.len();
-        match relay.run(&mut Unsettled).await {
+        let event = {
+            let mut unsettled = Unsettled;
+            let mut run = std::pin::pin!(relay.run(&mut unsettled));
+            let (worker, peer) = (&self.worker, &self.peer);
+            let either = std::future::poll_fn(|cx| {
+                peer.waits(cx);
+                if worker.closing() && (idle || worker.overdue()) {
+                    return Poll::Ready(Err(Ending::Told(Cause::Shutdown)));
+                }
+                run.as_mut().poll(cx).map(Ok)
+            });
+            either.await?
+        };
+        match event {
             Event::More => Ok(()),
             Event::ClientGone => {
-                self.abandon();
+                if open {
+                    self.abandon();
+                }
                 Err(Ending::Left)
             }
             Event::Ended | Event::Refused(_) | Event::ServerLost | Event::Garbled(_) => {
+                let told = aside.news.contains(&News::Fatal);
                 let node = lease.server().address.name.to_string();
                 self.server_lost();
-                Err(Cause::ServerLost { node, during: Lost::Write }.into())
+                if told {
+                    return Err(Ending::Left);
+                }
+                // Without a group under way nothing was asked that could have taken effect.
+                let during = if open { Lost::Write } else { Lost::Read };
+                Err(Cause::ServerLost { node, during }.into())
             }
         }
     }

@@ -280,6 +280,21 @@ fn pipelines_are_answered_as_by_postgres() {
             say(&[bind("", "s"), execute("", 0), sync()]),
         ],
     );
+    let long = format!("SELECT {}1", "1 + ".repeat(2_000));
+    let longer = format!("SELECT '{}'", "x".repeat(600_000));
+    alike(
+        &rig,
+        "large messages behind a Flush",
+        &[
+            expect(1, &[parse("s", "SELECT 1"), flush()]),
+            expect(1, &[parse("t", &long), flush()]),
+            expect(1, &[parse("", &longer), flush()]),
+            say(&[bind("", "t"), execute("", 0), bind("", ""), execute("", 0), sync()]),
+            say(&[query(&longer)]),
+            say(&[parse("u", &longer), bind("", "u"), execute("", 0), sync()]),
+            say(&[bind("", "u"), execute("", 0), sync()]),
+        ],
+    );
     alike(
         &rig,
         "Flush after an error",

@@ -11,6 +11,8 @@
 
 mod consistency;
 mod conversations;
+mod pooling;
+mod state;
 mod tools;
 
 use std::time::Duration;

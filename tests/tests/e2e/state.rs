@@ -1,0 +1,263 @@
+//! What a session set up follows it from server to server, and never reaches another session.
+
+use std::collections::BTreeSet;
+
+use tokio_postgres::Client;
+use weir_tests::{Raw, Weir, eventually, say};
+
+use crate::{SOON, failure, one, pool, rig};
+
+/// Makes others change their server: takes one away and gives it back, in turns.
+struct Shuffler {
+    client: Client,
+    open: bool,
+}
+
+impl Shuffler {
+    async fn new(weir: &Weir) -> Self {
+        Self { client: weir.client().await, open: false }
+    }
+
+    async fn flip(&mut self) {
+        self.open = !self.open;
+        let sql = if self.open { "BEGIN; SELECT 1" } else { "COMMIT" };
+        self.client.batch_execute(sql).await.unwrap();
+    }
+}
+
+/// What `sql` answers on each of several servers.
+async fn everywhere(weir: &Weir, client: &Client, sql: &str) -> BTreeSet<String> {
+    let mut shuffler = Shuffler::new(weir).await;
+    let (mut answers, mut pids) = (BTreeSet::new(), BTreeSet::new());
+    for _ in 0..6 {
+        shuffler.flip().await;
+        answers.insert(one(client, sql).await);
+        pids.insert(one(client, "SELECT pg_backend_pid()").await);
+    }
+    assert!(pids.len() > 1, "the session changed its server");
+    answers
+}
+
+fn set(values: &[&str]) -> BTreeSet<String> {
+    values.iter().map(|value| (*value).to_owned()).collect()
+}
+
+fn two_servers() -> (testkit::Cluster, Weir) {
+    rig(0, &pool(&[("default_pool_size", "2")]))
+}
+
+const SETTINGS: &str = "SELECT current_setting('search_path') || '|' || current_setting('TimeZone') \
+                        || '|' || current_setting('application_name')";
+
+#[tokio::test]
+async fn settings_follow_the_session_and_nobody_else() {
+    let (_cluster, weir) = two_servers();
+    let (client, other) = (weir.client().await, weir.client().await);
+    let before = everywhere(&weir, &other, SETTINGS).await;
+    client.batch_execute("SET search_path TO \"odd, name\", public").await.unwrap();
+    client.batch_execute("SET TIME ZONE 'Asia/Tokyo'").await.unwrap();
+    client.batch_execute("SELECT set_config('application_name', 'it''s me', false)").await.unwrap();
+    let mine = set(&["\"odd, name\", public|Asia/Tokyo|it's me"]);
+    assert_eq!(everywhere(&weir, &client, SETTINGS).await, mine);
+    assert_eq!(everywhere(&weir, &other, SETTINGS).await, before);
+    assert_eq!(everywhere(&weir, &client, SETTINGS).await, mine);
+    client.batch_execute("RESET TimeZone").await.unwrap();
+    client.batch_execute("SET search_path TO DEFAULT").await.unwrap();
+    let reset = set(&["\"$user\", public|UTC|it's me"]);
+    assert_eq!(everywhere(&weir, &client, SETTINGS).await, reset);
+    client.batch_execute("DISCARD ALL").await.unwrap();
+    assert_eq!(everywhere(&weir, &client, SETTINGS).await, before);
+}
+
+#[tokio::test]
+async fn startup_options_hold_on_every_server_and_are_what_reset_goes_back_to() {
+    let (_cluster, weir) = two_servers();
+    let mut config = weir.config("app", "app");
+    config.application_name("mine").options("-c search_path=a,b -c TimeZone=Asia/Tokyo");
+    let client = weir.connect(&config).await;
+    let mine = set(&["a,b|Asia/Tokyo|mine"]);
+    assert_eq!(everywhere(&weir, &client, SETTINGS).await, mine);
+    client.batch_execute("SET TimeZone = 'Europe/Rome'").await.unwrap();
+    assert_eq!(everywhere(&weir, &client, SETTINGS).await, set(&["a,b|Europe/Rome|mine"]));
+    client.batch_execute("RESET TimeZone").await.unwrap();
+    assert_eq!(everywhere(&weir, &client, SETTINGS).await, mine);
+    client.batch_execute("SET TimeZone = 'Europe/Rome'").await.unwrap();
+    client.batch_execute("RESET ALL").await.unwrap();
+    assert_eq!(everywhere(&weir, &client, SETTINGS).await, mine);
+    client.batch_execute("DISCARD ALL").await.unwrap();
+    assert_eq!(everywhere(&weir, &client, SETTINGS).await, mine);
+}
+
+#[tokio::test]
+async fn a_bad_startup_option_is_refused_in_postgres_words() {
+    let (_cluster, weir) = two_servers();
+    let mut config = weir.config("app", "app");
+    config.options("-c TimeZone=Nowhere");
+    let error = config.connect(tokio_postgres::NoTls).await.err().expect("no such zone");
+    let (code, message, _) = crate::told(&error);
+    assert_eq!(code, "22023", "{message}");
+    assert!(message.contains("TimeZone"), "{message}");
+    assert_eq!(one(&weir.client().await, "SELECT 1").await, "1");
+}
+
+#[tokio::test]
+async fn settings_of_a_transaction_end_with_it() {
+    let (_cluster, weir) = two_servers();
+    let client = weir.client().await;
+    client.batch_execute("SET TimeZone = 'Asia/Tokyo'").await.unwrap();
+    for (end, wanted) in [("ROLLBACK", "Asia/Tokyo"), ("COMMIT", "Europe/Rome")] {
+        client.batch_execute("BEGIN").await.unwrap();
+        client.batch_execute("SET TimeZone = 'Europe/Rome'").await.unwrap();
+        client.batch_execute(end).await.unwrap();
+        assert_eq!(one(&client, "SHOW TimeZone").await, wanted, "after {end}");
+    }
+    client.batch_execute("BEGIN").await.unwrap();
+    client.batch_execute("SET LOCAL TimeZone = 'UTC'").await.unwrap();
+    assert_eq!(one(&client, "SHOW TimeZone").await, "UTC");
+    client.batch_execute("COMMIT").await.unwrap();
+    assert_eq!(one(&client, "SHOW TimeZone").await, "Europe/Rome");
+    drop(client);
+    let other = weir.client().await;
+    assert_eq!(everywhere(&weir, &other, "SHOW TimeZone").await, set(&["UTC"]));
+}
+
+#[tokio::test]
+async fn prepared_statements_survive_changes_of_the_server() {
+    let (_cluster, weir) = two_servers();
+    let mut client = weir.client().await;
+    let statement = client.prepare("SELECT $1::int * 2").await.unwrap();
+    let mut shuffler = Shuffler::new(&weir).await;
+    let mut pids = BTreeSet::new();
+    for round in 0..10 {
+        shuffler.flip().await;
+        let row = client.query_one(&statement, &[&round]).await.unwrap();
+        assert_eq!(row.get::<_, i32>(0), round * 2);
+        let transaction = client.transaction().await.unwrap();
+        let row = transaction.query_one(&statement, &[&round]).await.unwrap();
+        assert_eq!(row.get::<_, i32>(0), round * 2);
+        let pid = transaction.query_one("SELECT pg_backend_pid()", &[]).await.unwrap();
+        pids.insert(pid.get::<_, i32>(0));
+        transaction.commit().await.unwrap();
+    }
+    assert!(pids.len() > 1, "the session changed its server");
+}
+
+#[tokio::test]
+async fn more_statements_than_a_server_keeps_all_go_on_working() {
+    let (_cluster, weir) =
+        rig(0, &pool(&[("default_pool_size", "2"), ("max_prepared_statements", "3")]));
+    let client = weir.client().await;
+    let mut statements = Vec::new();
+    for number in 0..10 {
+        statements.push(client.prepare(&format!("SELECT {number}")).await.unwrap());
+    }
+    let mut shuffler = Shuffler::new(&weir).await;
+    for _ in 0..3 {
+        shuffler.flip().await;
+        for (number, statement) in (0..).zip(&statements) {
+            let row = client.query_one(statement, &[]).await.unwrap();
+            assert_eq!(row.get::<_, i32>(0), number);
+        }
+    }
+    let kept = one(&client, "SELECT count(*) FROM pg_prepared_statements").await;
+    assert!(kept.parse::<u32>().unwrap() <= 3, "{kept}");
+}
+
+#[tokio::test]
+async fn a_statement_is_planned_anew_after_its_table_changed() {
+    let (_cluster, weir) = two_servers();
+    let client = weir.client().await;
+    client.batch_execute("CREATE TABLE wide (a int); INSERT INTO wide VALUES (1)").await.unwrap();
+    let statement = client.prepare("SELECT a FROM wide").await.unwrap();
+    client.query(&statement, &[]).await.unwrap();
+    client.batch_execute("ALTER TABLE wide ADD b int").await.unwrap();
+    assert_eq!(client.query(&statement, &[]).await.unwrap().len(), 1);
+    drop(statement);
+    assert_eq!(client.query("SELECT * FROM wide", &[]).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_temporary_table_pins_its_session_and_is_gone_with_it() {
+    let (cluster, weir) = two_servers();
+    let (client, other) = (weir.client().await, weir.client().await);
+    client.batch_execute("CREATE TEMP TABLE mine (id int)").await.unwrap();
+    client.batch_execute("INSERT INTO mine VALUES (1)").await.unwrap();
+    assert_eq!(one(&client, "SHOW weir.last_route").await, "primary a pinned_temporary_relation");
+    one(&other, "SELECT pg_backend_pid()").await;
+    assert_eq!(one(&client, "SELECT count(*) FROM mine").await, "1");
+    assert_eq!(failure(&other, "TABLE mine").await.0, "42P01");
+    drop(client);
+    let temporary = "SELECT count(*) FROM pg_class WHERE relname = 'mine'";
+    let gone = || cluster.primary().psql("SELECT 1").is_ok();
+    assert!(gone());
+    let direct = cluster.primary().config_for("app", "app");
+    let (direct, connection) = direct.connect(tokio_postgres::NoTls).await.unwrap();
+    drop(tokio::spawn(connection));
+    for _ in 0..500 {
+        if one(&direct, temporary).await == "0" {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    assert_eq!(one(&direct, temporary).await, "0", "the table is gone with its session");
+    assert_eq!(everywhere(&weir, &other, temporary).await, set(&["0"]));
+}
+
+#[tokio::test]
+async fn an_advisory_lock_pins_its_session_and_is_free_when_it_leaves() {
+    let (_cluster, weir) = two_servers();
+    let (client, other) = (weir.client().await, weir.client().await);
+    client.batch_execute("SELECT pg_advisory_lock(7)").await.unwrap();
+    one(&client, "SELECT 1").await;
+    assert_eq!(one(&client, "SHOW weir.last_route").await, "primary a pinned_advisory_lock");
+    assert_eq!(one(&other, "SELECT pg_try_advisory_lock(7)").await, "f");
+    drop(client);
+    let mut free = "f".to_owned();
+    for _ in 0..500 {
+        free = one(&other, "SELECT pg_try_advisory_lock(7)").await;
+        if free == "t" {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    assert_eq!(free, "t");
+}
+
+#[tokio::test]
+async fn discard_all_ends_a_pin() {
+    let (_cluster, weir) = two_servers();
+    let client = weir.client().await;
+    client.batch_execute("CREATE TEMP TABLE mine ()").await.unwrap();
+    client.batch_execute("DISCARD ALL").await.unwrap();
+    one(&client, "SELECT pg_backend_pid()").await;
+    assert_eq!(one(&client, "SHOW weir.last_route").await, "primary a primary_read");
+    assert_eq!(everywhere(&weir, &client, "SELECT 1").await, set(&["1"]));
+}
+
+#[test]
+fn notifications_reach_a_listener_that_asks_nothing() {
+    let (_cluster, weir) = two_servers();
+    let mut listener = Raw::login(weir.port(), "app", &[]).unwrap();
+    let mut speaker = Raw::login(weir.port(), "app", &[]).unwrap();
+    drop(listener.talk(&say::query("LISTEN news")));
+    assert_eq!(listener.query("SHOW weir.last_route").as_deref(), Some("primary a write"));
+    drop(speaker.talk(&say::query("NOTIFY news, 'hello'")));
+    let message = listener.message().expect("a message");
+    assert_eq!(message.tag, wire::tag::NOTIFICATION, "{}", message.line());
+    assert!(message.body.ends_with(b"news\0hello\0"), "{}", message.line());
+    assert_eq!(listener.query("SELECT 1").as_deref(), Some("1"));
+    assert_eq!(listener.query("SHOW weir.last_route").as_deref(), Some("primary a pinned_listen"));
+}
+
+#[test]
+fn a_listener_that_left_leaves_nothing_behind() {
+    let (cluster, weir) = two_servers();
+    let mut listener = Raw::login(weir.port(), "app", &[]).unwrap();
+    drop(listener.talk(&say::query("LISTEN news")));
+    drop(listener);
+    let open = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'LISTEN%'";
+    eventually("its server is closed", SOON, || cluster.primary().psql(open).unwrap() == "0");
+    let mut other = Raw::login(weir.port(), "app", &[]).unwrap();
+    drop(other.talk(&say::query("NOTIFY news, 'hello'")));
+    assert_eq!(weir_tests::tags(&other.talk(&say::query("SELECT 1"))), "TDCZ");
+}

@@ -33,6 +33,7 @@ test: test-deps ## All tests: unit, end to end on real clusters, documentation, 
 check: check-deps ## What must hold before a commit: style, walls, quick tests, licences
 	cargo fmt --all --check
 	$(MAKE) arch
+	$(MAKE) docs
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	scripts/test.sh $(PURE)
 	cargo test --locked --quiet --doc $(PURE)
@@ -52,6 +53,10 @@ arch: ## Check who may know whom, and that the checker notices (scripts/arch.sh)
 bench: bench-deps ## pgbench through Weir, PgBouncer and a bare relay, in one run
 	cargo build --locked --release -p weir --bin weir -p weir-bench --bins
 	target/release/bench $(BENCH)
+
+.PHONY: docs
+docs: ## Check links in documents, and that all words of metrics and logs are explained
+	scripts/docs.sh
 
 .PHONY: deploy-check
 deploy-check: ## Validate the Kubernetes manifests and the configuration in them

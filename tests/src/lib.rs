@@ -5,12 +5,14 @@
 
 mod admin;
 mod raw;
+mod route;
 mod run;
 pub mod say;
 mod weir;
 
 pub use crate::admin::{Answer, http};
 pub use crate::raw::{Message, Raw, tags};
+pub use crate::route::{Route, value};
 pub use crate::run::Said;
 pub use crate::weir::{Config, Weir};
 

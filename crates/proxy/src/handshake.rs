@@ -317,6 +317,7 @@ impl Handshake {
                     problem: error.to_string(),
                 })?;
         }
+        meaning.started();
         let opened = Opened { database, pools, settings, meaning, scope_of: startup.user().into() };
         let greeting = self.greeting(&opened).await?;
         let mut out = Vec::with_capacity(greeting.len().saturating_add(64));

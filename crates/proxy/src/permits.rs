@@ -109,6 +109,9 @@ impl Drop for Permit {
     }
 }
 
+/// Pools kept before those that no worker has any more are forgotten.
+const SWEEP_AT: usize = 4096;
+
 /// All pools' permits; locked only when a worker meets a pool for the first time.
 #[derive(Debug)]
 pub(crate) struct Registry {
@@ -126,6 +129,9 @@ impl Registry {
         let mut all = self.permits.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(permits) = all.get(&key) {
             return Arc::clone(permits);
+        }
+        if all.len() >= SWEEP_AT {
+            all.retain(|_, permits| Arc::strong_count(permits) > 1);
         }
         let key = Arc::new(key);
         let permits = Arc::new(Permits {

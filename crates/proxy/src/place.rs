@@ -119,7 +119,7 @@ impl Session {
                 Err(AcquireError::Connect { error, .. })
                     if error.blames_node() && !expired(since, hold) =>
                 {
-                    if matches!(by, ServedBy::Replica(_)) {
+                    if matches!(by, ServedBy::Replica(_)) && topology.primary().is_some() {
                         attempt = Attempt::OnPrimary;
                     } else {
                         // Control was told; a new primary, or this one again, shows as a change.

@@ -88,6 +88,11 @@ impl Pool {
         self.busy.get()
     }
 
+    /// Whether this worker has no server here, and no client that waits for one.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.busy.get() == 0 && self.idle.borrow().is_empty() && self.waiters.borrow().is_empty()
+    }
+
     /// Clients of this worker that wait.
     pub(crate) fn waiting(&self) -> usize {
         self.waiters.borrow().len()
@@ -178,7 +183,9 @@ impl Pool {
         worker: &Rc<Worker>,
         address: &Rc<Address>,
     ) -> Result<Lease, AcquireError> {
+        let since = now();
         let leased = self.wait_in_line(worker, address).await;
+        worker.metrics.server_wait.record(now().saturating_duration_since(since));
         self.fed(worker);
         leased
     }

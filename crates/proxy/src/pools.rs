@@ -109,6 +109,11 @@ impl Pools {
             .map(|(_, pool)| Rc::clone(pool))
     }
 
+    /// Whether there is no server left, and nobody who waits for one.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.by_node.borrow().iter().all(|(_, pool)| pool.is_empty())
+    }
+
     /// Closes servers that are too old, too long unused, drained, or of a role that is gone.
     pub(crate) fn sweep(&self, worker: &Worker) {
         let topology = self.cluster.topology.newest();
@@ -118,6 +123,9 @@ impl Pools {
             let address = view.map(|node| self.address(node, topology.epoch));
             pool.sweep(worker, address.as_ref(), now);
         }
+        let kept =
+            |(node, pool): &(NodeId, Rc<Pool>)| topology.node(*node).is_some() || !pool.is_empty();
+        self.by_node.borrow_mut().retain(kept);
     }
 }
 

@@ -32,6 +32,8 @@ use crate::view::{ClusterView, Watched};
 
 /// How often idle servers are looked through.
 const SWEEP: Duration = Duration::from_secs(1);
+/// How long to wait before the next client is accepted after one could not be.
+const BREATH: Duration = Duration::from_millis(100);
 /// Bits of a process ID that count sessions; those above tell the worker.
 const PID_BITS: u32 = 24;
 
@@ -135,7 +137,11 @@ impl Worker {
         sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         while !self.closing() {
             tokio::select! {
-                accepted = listener.accept() => self.accepted(accepted),
+                accepted = listener.accept() => if let Err(error) = self.accepted(accepted) {
+                    // Out of file descriptors, most likely: those that are served go on.
+                    tracing::warn!(%error, "a client could not be accepted; raise the limit of open files");
+                    tokio::time::sleep(BREATH).await;
+                },
                 Some(mail) = mailbox.recv() => self.read_mail(mail),
                 _ = sweep.tick() => self.sweep(),
                 changed = stage.changed() => if changed.is_err() { break },
@@ -165,18 +171,15 @@ impl Worker {
         }
     }
 
-    fn accepted(self: &Rc<Self>, accepted: std::io::Result<(TcpStream, std::net::SocketAddr)>) {
-        match accepted {
-            Ok((tcp, from)) => {
-                if crate::server::prepare(&tcp).is_ok() {
-                    tokio::task::spawn_local(Handshake::new(Rc::clone(self), tcp, from).run(None));
-                }
-            }
-            // Out of file descriptors, most likely: those that are served go on.
-            Err(error) => {
-                tracing::warn!(%error, "a client could not be accepted; raise the limit of open files");
-            }
+    fn accepted(
+        self: &Rc<Self>,
+        accepted: std::io::Result<(TcpStream, std::net::SocketAddr)>,
+    ) -> std::io::Result<()> {
+        let (tcp, from) = accepted?;
+        if crate::server::prepare(&tcp).is_ok() {
+            tokio::task::spawn_local(Handshake::new(Rc::clone(self), tcp, from).run(None));
         }
+        Ok(())
     }
 
     fn read_mail(self: &Rc<Self>, mail: Mail) {
@@ -211,8 +214,15 @@ impl Worker {
             .and_then(|pools| pools.existing(key.node))
     }
 
+    /// Closes idle servers whose time has come, and forgets users and databases that nobody uses.
     fn sweep(&self) {
-        self.pools.borrow().values().for_each(|pools| pools.sweep(self));
+        let mut all = self.pools.borrow_mut();
+        all.values().for_each(|pools| pools.sweep(self));
+        all.retain(|_, pools| Rc::strong_count(pools) > 1 || !pools.is_empty());
+        let in_use = |name: &str| all.keys().any(|(_, database)| &**database == name);
+        self.databases
+            .borrow_mut()
+            .retain(|name, database| Rc::strong_count(database) > 1 || in_use(name));
     }
 
     fn wake_all(&self) {

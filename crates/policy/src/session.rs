@@ -135,6 +135,8 @@ struct Open {
 #[derive(Debug, Clone)]
 pub struct Session {
     configured: Preferences,
+    /// What `RESET` goes back to: the configuration, and the startup options on top of it.
+    initial: Preferences,
     wishes: Preferences,
     open: Option<Open>,
     pins: Pins,
@@ -157,6 +159,7 @@ impl Session {
     pub fn new(configured: Preferences) -> Self {
         Self {
             wishes: configured.clone(),
+            initial: configured.clone(),
             configured,
             open: None,
             pins: Pins::default(),
@@ -165,6 +168,11 @@ impl Session {
             resolved: None,
             last_read: None,
         }
+    }
+
+    /// Makes what is set so far, by startup options, what `RESET` goes back to.
+    pub fn started(&mut self) {
+        self.initial = self.wishes.clone();
     }
 
     /// What the session wants now.
@@ -230,7 +238,7 @@ impl Session {
         self.floor = Some(self.floor.map_or(fence, |floor| floor.join(fence)));
     }
 
-    /// Sets one of the `weir.*` settings; `None` is the configured value.
+    /// Sets one of the `weir.*` settings; `None` is the value that the session started with.
     ///
     /// # Errors
     ///
@@ -241,10 +249,10 @@ impl Session {
         value: Option<&str>,
         scope: SetScope,
     ) -> Result<(), PreferenceError> {
-        let configured = self.configured.clone();
+        let initial = self.initial.clone();
         let apply = |wishes: &mut Preferences| match value {
             Some(value) => wishes.set(name, value),
-            None => configured
+            None => initial
                 .get(name)
                 .map_or(Err(PreferenceError::UnknownName), |value| wishes.set(name, &value)),
         };
@@ -259,9 +267,9 @@ impl Session {
         Ok(())
     }
 
-    /// Goes back to the configured wishes (`RESET ALL`, `DISCARD ALL`).
+    /// Goes back to what the session started with (`RESET ALL`, `DISCARD ALL`).
     pub fn reset_all(&mut self) {
-        self.wishes = self.configured.clone();
+        self.wishes = self.initial.clone();
     }
 
     /// Adds a pin that the protocol, not a statement, brought about.

@@ -45,16 +45,20 @@ impl Running {
     /// Sends the cancel request and waits until the server has taken it.
     ///
     /// The server closes the connection once it has signalled (manual, 55.2.8); until then its
-    /// backend must not change hands, or the next user's statement would be cancelled.
-    pub(crate) async fn cancel(&self, worker: &Worker) {
-        let tls = worker.live().server_tls.clone();
+    /// backend must not change hands, or the next user's statement would be cancelled. That holds
+    /// from this call on, not from the first poll: in between the statement may end by itself.
+    pub(crate) fn cancel(self: Rc<Self>, worker: Rc<Worker>) -> impl Future<Output = ()> {
         self.requests.set(self.requests.get().saturating_add(1));
-        let sent = tokio::time::timeout(CANCEL_LIMIT, send(&self.address, &self.key, &tls)).await;
-        self.requests.set(self.requests.get().saturating_sub(1));
-        worker.cancelled.notify_waiters();
-        worker.metrics.cancels.inc();
-        if !matches!(sent, Ok(Ok(()))) {
-            tracing::warn!(node = %self.address.name, "a cancel request could not be delivered");
+        async move {
+            let tls = worker.live().server_tls.clone();
+            let sent = send(&self.address, &self.key, &tls);
+            let sent = tokio::time::timeout(CANCEL_LIMIT, sent).await;
+            self.requests.set(self.requests.get().saturating_sub(1));
+            worker.cancelled.notify_waiters();
+            worker.metrics.cancels.inc();
+            if !matches!(sent, Ok(Ok(()))) {
+                tracing::warn!(node = %self.address.name, "a cancel request could not be delivered");
+            }
         }
     }
 }

@@ -387,11 +387,11 @@ impl Session {
     fn abandon(&mut self) {
         let Some(mut lease) = self.lease.take() else { return };
         if let Some(running) = lease.server().running.clone() {
-            let worker = Rc::clone(&self.worker);
+            let cancelled = running.cancel(Rc::clone(&self.worker));
             // The lease lives until the request is delivered, so that its permit is not given away
             // to a server more than PostgreSQL was promised.
             tokio::task::spawn_local(async move {
-                running.cancel(&worker).await;
+                cancelled.await;
                 drop(lease);
             });
         }

@@ -300,8 +300,7 @@ impl Worker {
             if fits { peer.running() } else { None }
         };
         if let Some(running) = running {
-            let worker = Rc::clone(self);
-            tokio::task::spawn_local(async move { running.cancel(&worker).await });
+            tokio::task::spawn_local(running.cancel(Rc::clone(self)));
         }
     }
 

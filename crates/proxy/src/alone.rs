@@ -133,7 +133,8 @@ impl Session {
         let bytes = self.inbound.unread().get(..cycle.length).unwrap_or_default().to_vec();
         match self.answer_messages(&bytes, reading) {
             Ok(()) => {}
-            Err(cause) if self.lease.is_some() && self.status == TxStatus::Open => {
+            // A BEGIN that was held back goes to a server too, for the error to be in its place.
+            Err(cause) if self.status == TxStatus::Open => {
                 self.outbound.clear();
                 let mut told = Vec::new();
                 let _told = cause.put(&mut told);

@@ -9,8 +9,10 @@
     reason = "tests fail by panicking"
 )]
 
+mod cancel;
 mod consistency;
 mod conversations;
+mod own;
 mod pooling;
 mod state;
 mod tools;
@@ -18,7 +20,7 @@ mod tools;
 use std::time::Duration;
 
 use testkit::Cluster;
-use weir_tests::{Config, Weir};
+use weir_tests::{Config, Weir, now};
 
 /// The binary under test.
 pub(crate) const WEIR: &str = env!("CARGO_BIN_EXE_weir-under-test");
@@ -31,6 +33,15 @@ pub(crate) fn rig(replicas: usize, config: &Config) -> (Cluster, Weir) {
     let cluster = Cluster::builder().replicas(replicas).start().unwrap();
     let weir = Weir::start(WEIR, &cluster, config);
     (cluster, weir)
+}
+
+/// Waits until `what` holds, while the test's own connections go on.
+pub(crate) async fn soon(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let since = now();
+    while !holds().await {
+        assert!(since.elapsed() < SOON, "not within {SOON:?}: {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
 }
 
 /// Settings of the section `pool`.
@@ -54,7 +65,10 @@ pub(crate) async fn failure(
     client: &tokio_postgres::Client,
     sql: &str,
 ) -> (String, String, String) {
-    told(&client.batch_execute(sql).await.expect_err("the statement fails"))
+    match client.batch_execute(sql).await {
+        Ok(()) => panic!("it should have failed: {sql}"),
+        Err(error) => told(&error),
+    }
 }
 
 /// SQLSTATE, message and hint of an error.

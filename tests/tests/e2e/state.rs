@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use tokio_postgres::Client;
 use weir_tests::{Raw, Weir, eventually, say};
 
-use crate::{SOON, failure, one, pool, rig};
+use crate::{SOON, failure, one, pool, rig, soon};
 
 /// Makes others change their server: takes one away and gives it back, in turns.
 struct Shuffler {
@@ -188,18 +188,10 @@ async fn a_temporary_table_pins_its_session_and_is_gone_with_it() {
     assert_eq!(failure(&other, "TABLE mine").await.0, "42P01");
     drop(client);
     let temporary = "SELECT count(*) FROM pg_class WHERE relname = 'mine'";
-    let gone = || cluster.primary().psql("SELECT 1").is_ok();
-    assert!(gone());
     let direct = cluster.primary().config_for("app", "app");
     let (direct, connection) = direct.connect(tokio_postgres::NoTls).await.unwrap();
     drop(tokio::spawn(connection));
-    for _ in 0..500 {
-        if one(&direct, temporary).await == "0" {
-            break;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-    }
-    assert_eq!(one(&direct, temporary).await, "0", "the table is gone with its session");
+    soon("the table is gone", async || one(&direct, temporary).await == "0").await;
     assert_eq!(everywhere(&weir, &other, temporary).await, set(&["0"]));
 }
 
@@ -212,15 +204,8 @@ async fn an_advisory_lock_pins_its_session_and_is_free_when_it_leaves() {
     assert_eq!(one(&client, "SHOW weir.last_route").await, "primary a pinned_advisory_lock");
     assert_eq!(one(&other, "SELECT pg_try_advisory_lock(7)").await, "f");
     drop(client);
-    let mut free = "f".to_owned();
-    for _ in 0..500 {
-        free = one(&other, "SELECT pg_try_advisory_lock(7)").await;
-        if free == "t" {
-            break;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-    }
-    assert_eq!(free, "t");
+    soon("the lock is free", async || one(&other, "SELECT pg_try_advisory_lock(7)").await == "t")
+        .await;
 }
 
 #[tokio::test]

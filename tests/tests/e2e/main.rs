@@ -12,6 +12,7 @@
 mod cancel;
 mod consistency;
 mod conversations;
+mod failover;
 mod own;
 mod pooling;
 mod state;

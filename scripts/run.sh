@@ -92,7 +92,7 @@ done
 say "
 Weir is ready.
   SQL    psql -h 127.0.0.1 -p $WEIR_PORT -U app app
-  admin  http://127.0.0.1:$WEIR_ADMIN_PORT/
+  admin  http://127.0.0.1:$WEIR_ADMIN_PORT/v1/clusters
 Ctrl-C ends Weir and PostgreSQL, and removes the data.
 "
 # Ends with the first of both to end; a signal comes through as well.

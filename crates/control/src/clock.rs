@@ -211,6 +211,7 @@ fn answer(row: &Row, term: &Term, through: Ticket, sent: Instant) -> Result<Answ
         timeline: timeline(row.try_get("walfile")?)?,
         insert: insert.round_insert(geometry(row)?),
         flush: lsn(row.try_get("flush")?),
+        took: now().saturating_duration_since(sent),
     })
 }
 

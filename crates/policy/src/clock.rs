@@ -7,7 +7,7 @@
 //! that the binary makes and hands to the data path and to control; here is only what they carry.
 
 use std::collections::VecDeque;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::lsn::{Fence, Lsn, Timeline};
 use crate::topology::Epoch;
@@ -31,6 +31,8 @@ pub struct Answer {
     pub insert: Lsn,
     /// `pg_current_wal_flush_lsn()`.
     pub flush: Lsn,
+    /// How long the query took: what a ticket taken now will wait, more or less.
+    pub took: Duration,
 }
 
 impl Answer {
@@ -96,6 +98,7 @@ mod tests {
             timeline: Timeline(1),
             insert: Lsn(insert),
             flush: Lsn(insert - 1),
+            took: ms(1),
         }
     }
 

@@ -38,8 +38,8 @@ pub mod topology;
 
 pub use clock::{Answer, Answers, Ticket};
 pub use decide::{
-    Ask, Candidate, Decision, Eligibility, FenceState, LastRead, Load, Reason, Refusal, RouteFrom,
-    Target, Wait, candidates, decide, eligibility,
+    Ask, Candidate, Decision, Eligibility, FenceState, LastRead, Load, Pace, Reason, Refusal,
+    RouteFrom, Target, Wait, candidates, decide, eligibility,
 };
 pub use lag::{Lag, Ring};
 pub use lsn::{Fence, Lsn, Position, Timeline};

@@ -6,7 +6,7 @@
 
 use std::time::Instant;
 
-use sql::{Class, Effect, Pin, SetScope};
+use sql::{Class, Effect, Pin, SetScope, Why};
 use wire::TxStatus;
 
 use crate::clock::{Answers, Ticket};
@@ -63,6 +63,8 @@ pub enum ServedBy {
 pub struct Seen<'a> {
     /// The strongest class of all that the cycle said.
     pub class: Class,
+    /// Why it is that class.
+    pub why: Why,
     /// What the cycle's statements do to the session.
     pub effects: &'a [Effect],
     /// How many statements the cycle held.
@@ -123,8 +125,8 @@ impl Pins {
 /// An open transaction.
 #[derive(Debug, Clone)]
 struct Open {
-    /// The strongest class so far.
-    class: Class,
+    /// Whether anything so far may have written.
+    wrote: bool,
     /// The wishes to go back to if it is rolled back.
     on_rollback: Preferences,
     /// The wishes to go back to if it commits: `SET LOCAL` is forgotten.
@@ -233,6 +235,12 @@ impl Session {
         self.own = self.own.max(ticket);
     }
 
+    /// The newest ticket that this session alone took.
+    #[must_use]
+    pub fn newest_own(&self) -> Ticket {
+        self.own
+    }
+
     /// Raises what every later read must have passed (`weir.min_lsn`).
     pub fn raise_floor(&mut self, fence: Fence) {
         self.floor = Some(self.floor.map_or(fence, |floor| floor.join(fence)));
@@ -279,11 +287,10 @@ impl Session {
 
     /// Takes note of an ended cycle.
     pub fn settle(&mut self, seen: &Seen<'_>) -> Settled {
-        let before = self.open.as_ref().map_or(Class::Read, |open| open.class);
-        let class = before.max(seen.class);
+        let wrote = may_write(seen) || self.open.as_ref().is_some_and(|open| open.wrote);
         let settings = self.pins_after(seen);
-        let ticket = self.ticket_after(seen, class);
-        self.transaction_after(seen, class);
+        let ticket = self.ticket_after(seen, wrote);
+        self.transaction_after(seen, wrote);
         if let ServedBy::Replica(node) = seen.by {
             self.last_read = Some(LastRead { node, answered: seen.at });
         } else if ticket != TakeTicket::Nobody {
@@ -318,25 +325,26 @@ impl Session {
         change
     }
 
-    fn ticket_after(&self, seen: &Seen<'_>, class: Class) -> TakeTicket {
+    #[expect(clippy::fn_params_excessive_bools, reason = "a fact of the transaction, not a mode")]
+    fn ticket_after(&self, seen: &Seen<'_>, wrote: bool) -> TakeTicket {
         if matches!(seen.by, ServedBy::Replica(_)) {
             return TakeTicket::Nobody;
         }
-        let read_only = class == Class::Read;
-        if seen.status != TxStatus::Idle && (read_only || !may_commit_inside(seen)) {
+        if seen.status != TxStatus::Idle && (!wrote || !may_commit_inside(seen)) {
             return TakeTicket::Nobody;
         }
         // A lone ROLLBACK, or a lone COMMIT that was answered ROLLBACK, made nothing visible.
         let undone =
             seen.last == LastCommand::Rollback && seen.statements == 1 && self.open.is_some();
-        match (read_only || undone, self.wishes.consistency) {
-            (true, Consistency::Eventual) => TakeTicket::Nobody,
-            (true, Consistency::Session) => TakeTicket::Session,
-            (false, _) => TakeTicket::Scope,
+        match (wrote && !undone, self.wishes.consistency) {
+            (true, _) => TakeTicket::Scope,
+            (false, Consistency::Session) => TakeTicket::Session,
+            (false, Consistency::Eventual) => TakeTicket::Nobody,
         }
     }
 
-    fn transaction_after(&mut self, seen: &Seen<'_>, class: Class) {
+    #[expect(clippy::fn_params_excessive_bools, reason = "a fact of the transaction, not a mode")]
+    fn transaction_after(&mut self, seen: &Seen<'_>, wrote: bool) {
         if seen.status == TxStatus::Idle {
             if let Some(open) = self.open.take() {
                 self.wishes = if seen.last == LastCommand::Rollback {
@@ -348,10 +356,10 @@ impl Session {
             return;
         }
         match self.open.as_mut() {
-            Some(open) => open.class = class,
+            Some(open) => open.wrote = wrote,
             None => {
                 self.open = Some(Open {
-                    class,
+                    wrote,
                     on_rollback: self.wishes.clone(),
                     on_commit: self.wishes.clone(),
                 });
@@ -362,7 +370,7 @@ impl Session {
     /// Takes note that Weir itself opened a transaction whose `BEGIN` it still holds back.
     pub fn begin_deferred(&mut self) {
         self.open = Some(Open {
-            class: Class::Read,
+            wrote: false,
             on_rollback: self.wishes.clone(),
             on_commit: self.wishes.clone(),
         });
@@ -381,6 +389,13 @@ impl Session {
     pub fn route(&self) -> Route {
         self.wishes.route
     }
+}
+
+/// Whether a cycle may have written.
+///
+/// `PrimaryRead` does not, by its definition; but without a catalog nobody knows what a function does.
+fn may_write(seen: &Seen<'_>) -> bool {
+    seen.class == Class::Write || (seen.class > Class::Read && seen.why == Why::CatalogMissing)
 }
 
 /// Whether something may have become visible to others although a transaction is still open.
@@ -446,5 +461,161 @@ fn setting(name: &str) -> StateLeft {
         // Weir's own, kept in the session itself, whatever a server made of them.
         name if name.starts_with("weir.") => StateLeft::Nothing,
         _ => StateLeft::Setting,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sql::{Access, Chain, Isolation, TxModes};
+
+    use super::*;
+    use crate::testing::start;
+
+    /// A cycle of one statement, served by the primary.
+    fn seen(class: Class, why: Why, effects: &[Effect], status: TxStatus) -> Seen<'_> {
+        Seen {
+            class,
+            why,
+            effects,
+            statements: 1,
+            status,
+            last: LastCommand::Other,
+            failed: false,
+            by: ServedBy::Primary(NodeId(0)),
+            at: start(),
+        }
+    }
+
+    fn begin() -> [Effect; 1] {
+        let modes =
+            TxModes { access: None::<Access>, isolation: None::<Isolation>, deferrable: None };
+        [Effect::Begin(modes)]
+    }
+
+    fn session() -> Session {
+        Session::new(Preferences::default())
+    }
+
+    const COMMIT: [Effect; 1] = [Effect::Commit { chain: Chain::No }];
+
+    #[test]
+    fn a_write_outside_of_a_transaction_takes_a_ticket_for_its_scope() {
+        let settled =
+            session().settle(&seen(Class::Write, Why::DataModifying, &[], TxStatus::Idle));
+        assert_eq!((settled.hold, settled.ticket), (Hold::Return, TakeTicket::Scope));
+    }
+
+    #[test]
+    fn a_transaction_that_only_read_takes_a_ticket_for_its_session_alone() {
+        let mut session = session();
+        let began =
+            session.settle(&seen(Class::PrimaryRead, Why::Transaction, &begin(), TxStatus::Open));
+        assert_eq!((began.hold, began.ticket), (Hold::Keep, TakeTicket::Nobody));
+        let read = session.settle(&seen(Class::Read, Why::ReadOnly, &[], TxStatus::Open));
+        assert_eq!(read.ticket, TakeTicket::Nobody);
+        let ended = session.settle(&seen(Class::Read, Why::Transaction, &COMMIT, TxStatus::Idle));
+        assert_eq!((ended.hold, ended.ticket), (Hold::Return, TakeTicket::Session));
+    }
+
+    #[test]
+    fn a_transaction_that_wrote_once_takes_its_ticket_at_commit() {
+        let mut session = session();
+        let mut cycle = |class, why, effects: &[Effect], status| {
+            session.settle(&seen(class, why, effects, status)).ticket
+        };
+        let began = cycle(Class::PrimaryRead, Why::Transaction, &begin(), TxStatus::Open);
+        assert_eq!(began, TakeTicket::Nobody);
+        assert_eq!(
+            cycle(Class::Write, Why::DataModifying, &[], TxStatus::Open),
+            TakeTicket::Nobody
+        );
+        assert_eq!(cycle(Class::Read, Why::ReadOnly, &[], TxStatus::Open), TakeTicket::Nobody);
+        assert_eq!(
+            cycle(Class::Read, Why::Transaction, &COMMIT, TxStatus::Idle),
+            TakeTicket::Scope
+        );
+    }
+
+    #[test]
+    fn a_commit_that_begins_the_next_transaction_takes_its_ticket_at_once() {
+        let mut session = session();
+        let chained = [Effect::Commit { chain: Chain::Yes }];
+        let _open = session.settle(&seen(Class::Write, Why::DataModifying, &[], TxStatus::Open));
+        let settled =
+            session.settle(&seen(Class::Read, Why::Transaction, &chained, TxStatus::Open));
+        assert_eq!((settled.hold, settled.ticket), (Hold::Keep, TakeTicket::Scope));
+    }
+
+    #[test]
+    fn a_commit_that_was_answered_rollback_made_nothing_visible() {
+        let mut session = session();
+        let _open = session.settle(&seen(Class::Write, Why::DataModifying, &[], TxStatus::Failed));
+        let rolled_back = Seen {
+            last: LastCommand::Rollback,
+            ..seen(Class::Read, Why::Transaction, &COMMIT, TxStatus::Idle)
+        };
+        assert_eq!(session.settle(&rolled_back).ticket, TakeTicket::Session);
+    }
+
+    #[test]
+    fn without_a_catalog_a_read_on_the_primary_counts_as_a_write() {
+        let unknown = seen(Class::PrimaryRead, Why::CatalogMissing, &[], TxStatus::Idle);
+        assert_eq!(session().settle(&unknown).ticket, TakeTicket::Scope);
+    }
+
+    #[test]
+    fn a_setting_travels_alone_and_pins_within_a_transaction() {
+        let set = [Effect::Set {
+            name: "work_mem".into(),
+            value: Some("1MB".into()),
+            scope: SetScope::Session,
+        }];
+        let mut alone = session();
+        let settled =
+            alone.settle(&seen(Class::PrimaryRead, Why::SessionState, &set, TxStatus::Idle));
+        assert_eq!((settled.hold, settled.settings), (Hold::Return, SettingsChange::Replayed));
+        let mut within = session();
+        let settled =
+            within.settle(&seen(Class::PrimaryRead, Why::SessionState, &set, TxStatus::Open));
+        assert_eq!(
+            (settled.settings, within.pin()),
+            (SettingsChange::None, Some(Pin::SessionSetting))
+        );
+    }
+
+    #[test]
+    fn a_pin_is_released_by_discard_all_and_not_set_by_what_failed() {
+        let mut session = session();
+        let listen = [Effect::Pin(Pin::Listen)];
+        let failed =
+            Seen { failed: true, ..seen(Class::Write, Why::Notify, &listen, TxStatus::Idle) };
+        assert_eq!(session.settle(&failed).hold, Hold::Return);
+        let listening = seen(Class::Write, Why::Notify, &listen, TxStatus::Idle);
+        assert_eq!(session.settle(&listening).hold, Hold::Keep);
+        let discard = [Effect::DiscardAll];
+        let clean = seen(Class::Write, Why::SessionState, &discard, TxStatus::Idle);
+        assert_eq!(session.settle(&clean).hold, Hold::Return);
+    }
+
+    #[test]
+    fn wishes_set_locally_end_with_the_transaction_and_others_with_its_rollback() {
+        let mut session = session();
+        let _open =
+            session.settle(&seen(Class::PrimaryRead, Why::Transaction, &begin(), TxStatus::Open));
+        session.set("route", Some("primary"), SetScope::Local).unwrap();
+        session.set("on_stale", Some("error"), SetScope::Session).unwrap();
+        assert_eq!(session.route(), Route::Primary);
+        let committed = Seen {
+            last: LastCommand::Commit,
+            ..seen(Class::Read, Why::Transaction, &COMMIT, TxStatus::Idle)
+        };
+        let _ended = session.settle(&committed);
+        assert_eq!(session.route(), Route::Auto);
+        assert_eq!(session.wishes().get("on_stale").as_deref(), Some("error"));
+        let _open =
+            session.settle(&seen(Class::PrimaryRead, Why::Transaction, &begin(), TxStatus::Open));
+        session.set("on_stale", Some("wait"), SetScope::Session).unwrap();
+        let _ended = session.settle(&Seen { last: LastCommand::Rollback, ..committed });
+        assert_eq!(session.wishes().get("on_stale").as_deref(), Some("error"));
     }
 }

@@ -233,7 +233,7 @@ impl Session {
     fn answer_setting(&mut self, own: Own<'_>, form: Form) -> Result<(), Cause> {
         match own {
             Own::Show(name) => {
-                let value = self.show(name).ok_or_else(|| bad(name, "there is no such setting"))?;
+                let value = self.show(name)?;
                 if form == Form::Simple {
                     wire::put_row_description(&mut self.outbound.bytes, &[&format!("weir.{name}")]);
                 }
@@ -242,6 +242,12 @@ impl Session {
                 return Ok(());
             }
             Own::Set { name: "min_lsn", value: Some(token), .. } => self.set_min_lsn(token)?,
+            Own::Set { name: "scope", .. } => {
+                return Err(bad(
+                    "scope",
+                    "it is chosen at login, by the configuration or a startup option",
+                ));
+            }
             Own::Set { name, value, scope } => {
                 self.meaning.set(name, value, scope).map_err(|error| bad(name, error))?;
             }
@@ -261,17 +267,22 @@ impl Session {
         Ok(())
     }
 
-    fn show(&mut self, name: &str) -> Option<String> {
+    fn show(&self, name: &str) -> Result<String, Cause> {
         match name {
-            "last_route" => Some(self.last_route.to_string()),
-            "lsn" => self.token(),
-            _ => self.meaning.wishes().get(name),
+            "last_route" => Ok(self.last_route.to_string()),
+            "lsn" => self
+                .token()
+                .ok_or(Cause::NoPrimary { waited: self.worker.live().pool.failover_hold }),
+            _ => {
+                self.meaning.wishes().get(name).ok_or_else(|| bad(name, "there is no such setting"))
+            }
         }
     }
 
+    /// Never an older one: what the session's newest ticket, just taken, was answered with.
     fn token(&self) -> Option<String> {
         let answers = self.database.cluster.answers.newest();
-        let fence = answers.newest()?.fence();
+        let fence = answers.covering(self.meaning.newest_own())?.fence();
         let system = self.database.cluster.topology.newest().system?;
         Some(Token { system, fence }.to_string())
     }

@@ -41,6 +41,8 @@ pub(crate) struct Reading {
     pub(crate) why: Why,
     pub(crate) statements: u32,
     pub(crate) reaches_outside: bool,
+    /// It had to be routed before all that it says was known.
+    pub(crate) undecided: bool,
     /// The session's wishes with the hint applied, if there is one.
     pub(crate) hinted: Option<Box<Preferences>>,
     one: Option<Rc<Classified>>,
@@ -88,6 +90,7 @@ impl Reading {
             why: Why::Empty,
             statements: 0,
             reaches_outside: false,
+            undecided: false,
             hinted: None,
             one: None,
             effects: Vec::new(),
@@ -154,6 +157,7 @@ impl Reading {
         }
         earlier.statements = earlier.statements.saturating_add(self.statements);
         earlier.reaches_outside |= self.reaches_outside;
+        earlier.undecided |= self.undecided;
         earlier.hinted = self.hinted.take().or(earlier.hinted);
         earlier
     }
@@ -172,7 +176,8 @@ impl Reading {
     }
 
     /// Routes the cycle as a write: not everything it says is known.
-    fn undecided(&mut self) {
+    fn leave_undecided(&mut self) {
+        self.undecided = true;
         self.kind = Kind::Opaque;
         self.class = Class::Write;
         self.why = Why::NotUnderstood;
@@ -199,7 +204,7 @@ impl Reader<'_> {
     pub(crate) fn read(&self, bytes: &[u8], end: End) -> Result<Reading, MessageError> {
         let mut reading = Reading::new();
         if matches!(end, End::Cut { .. }) {
-            reading.undecided();
+            reading.leave_undecided();
             return Ok(reading);
         }
         // Statements parsed within this cycle, by name.
@@ -235,7 +240,7 @@ impl Reader<'_> {
                         reading.weigh(&class);
                     }
                 }
-                Frontend::FunctionCall => reading.undecided(),
+                Frontend::FunctionCall => reading.leave_undecided(),
                 Frontend::Close { kind: Described::Statement, name } if !name.is_empty() => {}
                 Frontend::Describe { .. } | Frontend::Execute { .. } | Frontend::Close { .. } => {
                     reading.kind = Kind::Extended;
@@ -251,7 +256,7 @@ impl Reader<'_> {
         }
         if end == End::Open && reading.class == Class::Read {
             // What follows the Flush is not known yet.
-            reading.undecided();
+            reading.leave_undecided();
         }
         Ok(reading)
     }

@@ -192,7 +192,9 @@ impl Cause {
                 "Reconnect and repeat the transaction."
             }
             Self::Shutdown => "Reconnect.",
-            Self::BadSetting { .. } => "See the manual's page on settings.",
+            Self::BadSetting { .. } => {
+                "docs/configuration.md, section reads, lists the settings and their values."
+            }
             Self::NotOnReplica { .. } => {
                 "Begin with the hint /* weir: route=primary */, or with BEGIN without READ ONLY."
             }

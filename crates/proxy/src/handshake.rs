@@ -271,22 +271,26 @@ impl Handshake {
         }
     }
 
-    /// Greets the client and serves its session.
+    /// Greets the client, and serves its session in a task of its own: an idle client must not pay
+    /// for the memory that its login took.
     async fn serve(self, startup: StartupMessage, admission: Admission) {
         let worker = Rc::clone(&self.worker);
+        worker.enter(&admission.key, &admission.peer);
         match self.session(startup, &admission).await {
             Ok(session) => {
-                worker.metrics.logins.inc();
-                worker.metrics.clients.inc();
-                let key = admission.key.clone();
-                worker.enter(&key, &admission.peer);
-                session.run().await;
-                worker.leave(&key);
-                worker.metrics.clients.dec();
+                tokio::task::spawn_local(async move {
+                    worker.metrics.logins.inc();
+                    worker.metrics.clients.inc();
+                    session.run().await;
+                    worker.metrics.clients.dec();
+                    worker.leave(&admission.key);
+                });
             }
-            Err((handshake, refused)) => handshake.refuse(refused).await,
+            Err((handshake, refused)) => {
+                worker.leave(&admission.key);
+                handshake.refuse(refused).await;
+            }
         }
-        drop(admission);
     }
 
     async fn session(
@@ -423,6 +427,7 @@ impl Opened {
             status: TxStatus::Idle,
             group: crate::forward::Group::default(),
             last_route: LastRoute { side: Side::Weir, node: None, reason: Reason::Local },
+            schema_changed: false,
             said: None,
             noticed: crate::relay::Noticed::default(),
             skipping: false,

@@ -142,9 +142,7 @@ const COUNTERS: [(&str, &str, CounterOf); 9] = [
         &metrics.logins_refused
     }),
     ("weir_servers_opened_total", "Server connections opened.", |metrics| &metrics.servers_opened),
-    ("weir_servers_closed_total", "Server connections closed while leased.", |metrics| {
-        &metrics.servers_closed
-    }),
+    ("weir_servers_closed_total", "Server connections closed.", |metrics| &metrics.servers_closed),
     (
         "weir_retried_total",
         "Reads that a replica refused or lost, run on the primary instead.",

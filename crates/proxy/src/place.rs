@@ -3,9 +3,9 @@
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use policy::decide::RouteFrom;
+use policy::decide::on_primary;
 use policy::session::ServedBy;
-use policy::{Ask, Decision, Preferences, Reason, Role, Route, Target, Topology, Wait, decide};
+use policy::{Ask, Decision, FenceState, Pace, Reason, Role, Target, Topology, Wait, decide};
 use sql::{Class, Effect, Pin};
 use wire::TxStatus;
 
@@ -22,7 +22,11 @@ use crate::worker::now;
 pub(crate) enum Attempt {
     /// Never yet.
     First,
-    /// A replica refused or lost it.
+    /// It waited for the answer to its ticket.
+    Answered,
+    /// A replica was lost: the primary serves it, or another replica where there is none.
+    Elsewhere,
+    /// A replica refused it, or a second one was lost.
     OnPrimary,
     /// It waited for a fresh replica in vain, for this reason.
     Stale(Reason),
@@ -99,6 +103,11 @@ impl Session {
                     }
                     continue;
                 }
+                Target::Wait(Wait::Ticket) => {
+                    self.ticket_answered().await;
+                    attempt = Attempt::Answered;
+                    continue;
+                }
                 Target::Wait(Wait::Fresh) => {
                     if !self.changed_within(self.meaning.wishes().stale_wait, since).await {
                         attempt = Attempt::Stale(decision.reason);
@@ -120,7 +129,7 @@ impl Session {
                     if error.blames_node() && !expired(since, hold) =>
                 {
                     if matches!(by, ServedBy::Replica(_)) && topology.primary().is_some() {
-                        attempt = Attempt::OnPrimary;
+                        attempt = Attempt::Elsewhere;
                     } else {
                         // Control was told; a new primary, or this one again, shows as a change.
                         let _changed = self.changed_within(Duration::from_millis(100), now()).await;
@@ -143,44 +152,47 @@ impl Session {
 
     fn decide(&mut self, reading: &Reading, attempt: Attempt, topology: &Topology) -> Decision {
         if !self.database.returns_servers() {
-            return self.on_primary(Reason::SessionPool, topology);
-        }
-        match attempt {
-            Attempt::First => {}
-            Attempt::OnPrimary => return self.on_primary(Reason::Retried, topology),
-            Attempt::Stale(reason) => return self.on_primary(reason, topology),
+            return on_primary(topology, Reason::SessionPool);
         }
         let answers = self.database.cluster.answers.newest();
-        let fence = self.meaning.fence(self.scope.newest(), &answers, topology.epoch);
-        let class = if self.settings.serializable {
-            reading.class.max(Class::PrimaryRead)
-        } else {
-            reading.class
+        let newest = answers.newest().filter(|answer| answer.epoch == topology.epoch);
+        let pace = match attempt {
+            Attempt::First => {
+                newest.map(|answer| Pace { newest: answer.fence(), took: answer.took })
+            }
+            Attempt::Answered => None,
+            Attempt::Elsewhere if topology.primary().is_none() => None,
+            Attempt::Elsewhere | Attempt::OnPrimary => {
+                return on_primary(topology, Reason::Retried);
+            }
+            Attempt::Stale(reason) => return on_primary(topology, reason),
         };
+        let serial = self.settings.serializable;
         let ask = Ask {
-            class,
+            class: if serial { reading.class.max(Class::PrimaryRead) } else { reading.class },
             why: reading.why,
+            fence: self.meaning.fence(self.scope.newest(), &answers, topology.epoch),
             wishes: reading.hinted.as_deref().unwrap_or_else(|| self.meaning.wishes()),
             route_from: reading.route_from(self.meaning.route_from()),
-            fence,
             last_read: self.meaning.last_read(),
+            pace,
             now: now(),
         };
-        decide(&ask, topology, &*self.pools, self.worker.draw())
+        let decision = decide(&ask, topology, &*self.pools, self.worker.draw());
+        if decision.reason == Reason::Write && reading.undecided {
+            return Decision { reason: Reason::Undecided, ..decision };
+        }
+        decision
     }
 
-    fn on_primary(&self, reason: Reason, topology: &Topology) -> Decision {
-        let wishes = Preferences { route: Route::Primary, ..self.meaning.wishes().clone() };
-        let ask = Ask {
-            class: Class::Write,
-            why: sql::Why::NotUnderstood,
-            wishes: &wishes,
-            route_from: RouteFrom::Config,
-            fence: policy::FenceState::Open,
-            last_read: None,
-            now: now(),
-        };
-        Decision { reason, ..decide(&ask, topology, &*self.pools, 0) }
+    /// Waits, for a bounded time, until the session's newest ticket is answered.
+    async fn ticket_answered(&mut self) {
+        let epoch = self.database.cluster.topology.newest().epoch;
+        let mut answers = self.database.cluster.answers.receiver();
+        let fence = self.meaning.fence(self.scope.newest(), &answers.borrow(), epoch);
+        let FenceState::Pending(ticket) = fence else { return };
+        let answered = answers.wait_for(|answers| answers.covering(ticket).is_some());
+        drop(tokio::time::timeout(Pace::PATIENCE.saturating_mul(2), answered).await);
     }
 
     /// Waits for the next change of topology or answers; `false` once `limit` has passed.

@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 use tokio::time::timeout_at;
 
 use crate::error::Cause;
+use crate::metrics::Metrics;
 use crate::permits::{Permit, Permits};
 use crate::server::{Address, ConnectError, Identity, Server};
 use crate::worker::{Worker, now};
@@ -22,7 +23,14 @@ use crate::worker::{Worker, now};
 #[derive(Debug)]
 struct Owned {
     server: Box<Server>,
+    metrics: Arc<Metrics>,
     _permit: Permit,
+}
+
+impl Drop for Owned {
+    fn drop(&mut self) {
+        self.metrics.servers_closed.inc();
+    }
 }
 
 /// What a waiter is given.
@@ -165,7 +173,14 @@ impl Pool {
         match Server::connect(Rc::clone(address), &self.identity, &tls, limit).await {
             Ok(server) => {
                 worker.metrics.servers_opened.inc();
-                Ok(self.lease(worker, Owned { server: Box::new(server), _permit: permit }))
+                Ok(self.lease(
+                    worker,
+                    Owned {
+                        server: Box::new(server),
+                        metrics: Arc::clone(&worker.metrics),
+                        _permit: permit,
+                    },
+                ))
             }
             Err(error) => {
                 drop(permit);
@@ -372,7 +387,6 @@ impl Drop for Lease {
     fn drop(&mut self) {
         if self.owned.take().is_some() {
             self.free();
-            self.worker.metrics.servers_closed.inc();
             self.pool.try_next();
         }
     }

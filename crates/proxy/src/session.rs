@@ -77,6 +77,8 @@ pub(crate) struct Session {
     pub(crate) status: TxStatus,
     pub(crate) group: Group,
     pub(crate) last_route: LastRoute,
+    /// The transaction under way changed the schema.
+    pub(crate) schema_changed: bool,
     /// What the parts of a group that is open said so far.
     pub(crate) said: Option<Reading>,
     /// What the relay noticed of a group that is open.
@@ -137,7 +139,8 @@ impl Session {
                     return Ok(());
                 }
                 Relayed::Done => return Ok(()),
-                Relayed::Refused => attempt = Attempt::OnPrimary,
+                Relayed::Lost if attempt == Attempt::First => attempt = Attempt::Elsewhere,
+                Relayed::Lost | Relayed::Refused => attempt = Attempt::OnPrimary,
             }
         }
     }
@@ -365,7 +368,7 @@ impl Session {
             Event::ServerLost if placed.retry && !noticed.shown => {
                 self.server_lost();
                 self.refused(None);
-                Ok(Relayed::Refused)
+                Ok(Relayed::Lost)
             }
             Event::ServerLost | Event::Garbled(_) => {
                 tracing::warn!(node = %placed.node, %event, "a server was lost while it worked for a client");
@@ -416,8 +419,10 @@ impl Session {
 enum Relayed {
     /// It is answered, or goes on with the client's next messages.
     Done,
-    /// The client saw nothing; another node must answer.
+    /// The client saw nothing; the primary must answer.
     Refused,
+    /// The same, and the node is gone.
+    Lost,
 }
 
 fn distrusted(error: wire::FrameError) -> Cause {

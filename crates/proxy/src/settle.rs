@@ -34,6 +34,7 @@ impl Settle for Closing<'_> {
     fn ended(&mut self, noticed: &Noticed, status: TxStatus) {
         let settled = self.meaning.settle(&Seen {
             class: self.reading.class,
+            why: self.reading.why,
             effects: self.reading.effects(),
             statements: self.reading.statements,
             status,
@@ -82,6 +83,12 @@ impl Session {
         self.heed(noticed)?;
         if noticed.error.is_none() {
             self.apply(reading);
+        }
+        // Others see a changed schema only once the transaction has ended.
+        if self.schema_changed && self.status == TxStatus::Idle {
+            self.schema_changed = false;
+            let database = self.database.dbname.as_ref().into();
+            self.database.cluster.signal(Signal::SchemaChanged(database));
         }
         if settled.settings == SettingsChange::Replayed {
             reading.effects().iter().for_each(|effect| self.replay(effect));
@@ -153,8 +160,7 @@ impl Session {
                     tracing::warn!(name, %error, "a setting among other statements was not understood");
                 }
             } else if matches!(effect, Effect::SchemaChange) {
-                let database = self.database.dbname.as_ref().into();
-                self.database.cluster.signal(Signal::SchemaChanged(database));
+                self.schema_changed = true;
             } else if matches!(effect, Effect::ResetAll | Effect::DiscardAll) {
                 self.meaning.reset_all();
             }

@@ -123,6 +123,7 @@ pub fn explain(question: &Question, view: &View<'_>) -> Result<Explanation, Expl
         route_from,
         fence: FenceState::Open,
         last_read: None,
+        pace: None,
         now: view.now,
     };
     let decision = match view.rules.mode {
@@ -206,7 +207,7 @@ impl Place {
             Target::Wait(Wait::Primary) => {
                 ("wait", None, Some("for a primary, up to failover_hold"))
             }
-            Target::Wait(Wait::Fresh) => {
+            Target::Wait(Wait::Fresh | Wait::Ticket) => {
                 ("wait", None, Some("for a replica to be fresh enough, up to stale_wait"))
             }
             Target::Refuse(refusal) => ("refuse", None, Some(refusal.message())),

@@ -28,6 +28,8 @@ pub enum Wait {
     Primary,
     /// A replica to become fresh enough: bounded by `stale_wait`; after it, the primary serves.
     Fresh,
+    /// The answer to the read's ticket: bounded by twice [`Pace::PATIENCE`](super::Pace::PATIENCE).
+    Ticket,
 }
 
 /// Why a cycle is refused.

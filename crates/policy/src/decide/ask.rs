@@ -1,6 +1,6 @@
 //! What a decision depends on, besides the topology.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use sql::{Class, Why};
 
@@ -24,8 +24,24 @@ pub struct Ask<'a> {
     pub fence: FenceState,
     /// The replica that served this session's last read, for monotonic reads.
     pub last_read: Option<LastRead>,
+    /// The clock's newest answer, if the read may wait for the next one.
+    pub pace: Option<Pace>,
     /// Now.
     pub now: Instant,
+}
+
+/// How the LSN clock goes, to tell whether a pending ticket is worth waiting for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pace {
+    /// What the newest answer covers.
+    pub newest: Fence,
+    /// How long it took.
+    pub took: Duration,
+}
+
+impl Pace {
+    /// The longest that a read waits for its ticket: no longer than it gains by a replica.
+    pub const PATIENCE: Duration = Duration::from_millis(2);
 }
 
 /// Which layer set the route.

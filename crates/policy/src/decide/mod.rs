@@ -14,7 +14,7 @@ mod tests;
 use sql::Class;
 
 pub use answer::{Candidate, Decision, Eligibility, Reason, Refusal, Target, Wait};
-pub use ask::{Ask, FenceState, LastRead, RouteFrom};
+pub use ask::{Ask, FenceState, LastRead, Pace, RouteFrom};
 pub use balance::Load;
 use eligible::{Closeness, Judge};
 
@@ -75,8 +75,8 @@ const fn named_by(from: RouteFrom) -> Reason {
     }
 }
 
-/// To the primary; without one, wait for it; with two, refuse.
-fn on_primary(topology: &Topology, reason: Reason) -> Decision {
+/// To the primary, for this reason; without one, wait for it; with two, refuse.
+pub fn on_primary(topology: &Topology, reason: Reason) -> Decision {
     match (topology.primary(), topology.leader) {
         (Some(primary), _) => Decision { target: Target::Primary(primary.id), reason, fence: None },
         (None, Leader::SplitBrain) => refuse(Refusal::SplitBrain, Reason::SplitBrain),
@@ -146,6 +146,9 @@ impl<'a> Replicas<'a> {
                 OnNoPrimary::Error => refuse(Refusal::NoPrimary, reason),
             };
         }
+        if self.ticket_is_worth_waiting_for() {
+            return wait(Wait::Ticket, reason);
+        }
         match self.ask.wishes.on_stale {
             OnStale::Primary => on_primary(self.topology, reason),
             OnStale::Error => refuse(Refusal::Stale, reason),
@@ -153,6 +156,25 @@ impl<'a> Replicas<'a> {
             OnStale::Wait if self.closest == Closeness::Absent => on_primary(self.topology, reason),
             OnStale::Wait => wait(Wait::Fresh, reason),
         }
+    }
+}
+
+impl Replicas<'_> {
+    /// Whether the pending ticket is answered soon and a replica may well have passed it.
+    ///
+    /// A session that reads right behind its own write would else go to the primary, take a ticket
+    /// for that, and so never get away from it. A replica that has not even passed the newest
+    /// answer will not have passed the next.
+    fn ticket_is_worth_waiting_for(&self) -> bool {
+        let Some(pace) = self.ask.pace.filter(|pace| pace.took <= Pace::PATIENCE) else {
+            return false;
+        };
+        if self.closest != Closeness::FencePending {
+            return false;
+        }
+        let fence = FenceState::Known(pace.newest);
+        let answered = Ask { fence, pace: None, ..self.ask.clone() };
+        Replicas::new(&answered, self.topology).closest == Closeness::Eligible
     }
 }
 

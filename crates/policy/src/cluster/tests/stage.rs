@@ -119,6 +119,7 @@ impl Stage {
             timeline: Timeline(timeline),
             insert: Lsn(lsn),
             flush: Lsn(lsn),
+            took: ms(1),
         }
     }
 

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use sql::Class;
 
 use super::super::{
-    Decision, Eligibility, FenceState, Load, RouteFrom, Target, Wait, candidates, decide,
+    Decision, Eligibility, FenceState, Load, Pace, RouteFrom, Target, Wait, candidates, decide,
     eligibility,
 };
 use super::world::{World, before, replica};
@@ -62,6 +62,7 @@ prop_compose! {
             })),
         ],
         last_read in prop::option::of((0_u32..6, 0_u64..20)),
+        pace in prop::option::of((1_u32..3, 95_u64..105, 0_u64..4)),
     ) -> World {
         let mut world = World::new(nodes);
         for (node, ago) in world.topology.nodes.iter_mut().zip(observed) {
@@ -80,7 +81,11 @@ prop_compose! {
         world.wishes.on_stale = on_stale;
         world.wishes.on_no_primary = on_no_primary;
         world.wishes.max_lag = max_lag.map(ms);
-        World { class, from: RouteFrom::Session, fence, ..world }
+        let pace = pace.map(|(timeline, lsn, took)| Pace {
+            newest: Fence { timeline: Timeline(timeline), lsn: Lsn(lsn) },
+            took: ms(took),
+        });
+        World { class, from: RouteFrom::Session, fence, pace, ..world }
     }
 }
 
@@ -138,6 +143,15 @@ proptest! {
             Target::Wait(Wait::Fresh) => {
                 prop_assert_eq!(world.wishes.on_stale, OnStale::Wait);
                 prop_assert!(world.topology.primary().is_some());
+            }
+            Target::Wait(Wait::Ticket) => {
+                let pace = world.pace.unwrap();
+                prop_assert!(matches!(world.fence, FenceState::Pending(_)));
+                prop_assert!(pace.took <= Pace::PATIENCE);
+                let passed = |node: &NodeView| {
+                    node.position.is_some_and(|position| position.has_passed(pace.newest))
+                };
+                prop_assert!(world.topology.nodes.iter().any(passed));
             }
             Target::Refuse(_) => {}
         }

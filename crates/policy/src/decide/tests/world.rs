@@ -4,7 +4,9 @@ use std::time::{Duration, Instant};
 
 use sql::{Class, Why};
 
-use super::super::{Ask, Decision, FenceState, LastRead, Load, Reason, RouteFrom, Target, decide};
+use super::super::{
+    Ask, Decision, FenceState, LastRead, Load, Pace, Reason, RouteFrom, Target, decide,
+};
 use crate::clock::Ticket;
 use crate::lsn::{Fence, Lsn, Position, Timeline};
 use crate::rules::{Consistency, Preferences};
@@ -30,6 +32,7 @@ pub(super) struct World {
     pub(super) from: RouteFrom,
     pub(super) fence: FenceState,
     pub(super) last_read: Option<LastRead>,
+    pub(super) pace: Option<Pace>,
 }
 
 impl World {
@@ -56,6 +59,7 @@ impl World {
             from: RouteFrom::Config,
             fence: FenceState::Open,
             last_read: None,
+            pace: None,
         };
         // Lags were given in milliseconds since the start; now they are since `now`.
         for node in &mut world.topology.nodes {
@@ -82,6 +86,13 @@ impl World {
 
     pub(super) fn pending(mut self) -> Self {
         self.fence = FenceState::Pending(Ticket(1));
+        self
+    }
+
+    /// The clock's newest answer covers `lsn` and took so many milliseconds.
+    pub(super) fn pace(mut self, lsn: u64, took: u64) -> Self {
+        let newest = Fence { timeline: Timeline(1), lsn: Lsn(lsn) };
+        self.pace = Some(Pace { newest, took: ms(took) });
         self
     }
 
@@ -129,6 +140,7 @@ impl World {
             route_from: self.from,
             fence: self.fence,
             last_read: self.last_read,
+            pace: self.pace,
             now: self.now,
         }
     }

@@ -40,7 +40,7 @@ impl Session {
             return Ok(Alone::Answered);
         }
         if reading.is_own() && self.status != TxStatus::Failed {
-            return self.answer_own(cycle, reading).await;
+            return Box::pin(self.answer_own(cycle, reading)).await;
         }
         if let Some(tag) = self.transaction_alone(cycle, reading) {
             wire::put_command_complete(&mut self.outbound.bytes, tag);
@@ -128,7 +128,7 @@ impl Session {
             .iter()
             .any(|effect| matches!(effect, Effect::Show(name) if &**name == "weir.lsn"))
         {
-            self.fresh_ticket().await;
+            Box::pin(self.fresh_ticket()).await;
         }
         let bytes = self.inbound.unread().get(..cycle.length).unwrap_or_default().to_vec();
         match self.answer_messages(&bytes, reading) {

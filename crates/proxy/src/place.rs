@@ -98,18 +98,19 @@ impl Session {
                     return Err(self.refuse(Cause::Refused(refusal), decision.reason));
                 }
                 Target::Wait(Wait::Primary) => {
-                    if !self.changed_within(hold, since).await {
+                    if !Box::pin(self.changed_within(hold, since)).await {
                         return Err(self.refuse(Cause::NoPrimary { waited: hold }, decision.reason));
                     }
                     continue;
                 }
                 Target::Wait(Wait::Ticket) => {
-                    self.ticket_answered().await;
+                    Box::pin(self.ticket_answered()).await;
                     attempt = Attempt::Answered;
                     continue;
                 }
                 Target::Wait(Wait::Fresh) => {
-                    if !self.changed_within(self.meaning.wishes().stale_wait, since).await {
+                    if !Box::pin(self.changed_within(self.meaning.wishes().stale_wait, since)).await
+                    {
                         attempt = Attempt::Stale(decision.reason);
                     }
                     continue;
@@ -132,7 +133,8 @@ impl Session {
                         attempt = Attempt::Elsewhere;
                     } else {
                         // Control was told; a new primary, or this one again, shows as a change.
-                        let _changed = self.changed_within(Duration::from_millis(100), now()).await;
+                        let _changed =
+                            Box::pin(self.changed_within(Duration::from_millis(100), now())).await;
                     }
                 }
                 Err(error) => return Err(self.refuse(error.cause(), decision.reason)),

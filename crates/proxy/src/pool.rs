@@ -132,7 +132,7 @@ impl Pool {
                 return self.open(worker, address, permit).await;
             }
         }
-        self.wait(worker, address).await
+        Box::pin(self.wait(worker, address)).await
     }
 
     fn size(&self, worker: &Worker) -> u32 {
@@ -170,7 +170,10 @@ impl Pool {
             let live = worker.live();
             (live.server_tls.clone(), live.pool.server_connect_timeout)
         };
-        match Server::connect(Rc::clone(address), &self.identity, &tls, limit).await {
+        // Boxed: an idle session must not hold room for a login to a server.
+        let connected =
+            Box::pin(Server::connect(Rc::clone(address), &self.identity, &tls, limit)).await;
+        match connected {
             Ok(server) => {
                 worker.metrics.servers_opened.inc();
                 Ok(self.lease(

@@ -374,12 +374,14 @@ impl Handshake {
         };
         let mut node = topology.primary().or_else(|| up(Role::Replica)).cloned();
         let mut changes = opened.database.cluster.topology.receiver();
-        while node.is_none() {
-            // The login's own time limit bounds the wait.
-            if changes.changed().await.is_err() {
-                return Err(Cause::Refused(policy::Refusal::NoPrimary).into());
+        let hold = self.worker.live().pool.failover_hold;
+        let appears = async {
+            while node.is_none() && changes.changed().await.is_ok() {
+                node = changes.borrow_and_update().primary().cloned();
             }
-            node = changes.borrow_and_update().primary().cloned();
+        };
+        if tokio::time::timeout(hold, appears).await.is_err() {
+            return Err(Cause::NoPrimary { waited: hold }.into());
         }
         let Some(node) = node else { return Err(Refused::Silently) };
         let address = opened.pools.address(&node, opened.database.cluster.topology.newest().epoch);

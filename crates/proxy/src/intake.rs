@@ -19,6 +19,8 @@ pub(crate) enum Gathered {
     Stray(usize),
     /// `Terminate`.
     Terminate,
+    /// No client may send this, or not now: tell it and close.
+    Unknown(u8),
     /// This many bytes form a cycle, or a part of one.
     Cycle { length: usize, end: End },
 }
@@ -53,7 +55,16 @@ pub(crate) fn gather(buf: &[u8], max_body: usize) -> Result<Gathered, FrameError
             ftag::FLUSH => Some(End::Open),
             ftag::TERMINATE if length == 0 => return Ok(Gathered::Terminate),
             ftag::TERMINATE => return Ok(Gathered::Cycle { length, end: End::Open }),
-            _ => None,
+            ftag::PARSE
+            | ftag::BIND
+            | ftag::DESCRIBE
+            | ftag::EXECUTE
+            | ftag::CLOSE
+            | ftag::COPY_DATA
+            | ftag::COPY_DONE
+            | ftag::COPY_FAIL => None,
+            unknown if length == 0 => return Ok(Gathered::Unknown(unknown)),
+            _ => return Ok(Gathered::Cycle { length, end: End::Open }),
         };
         if rest.len() < total {
             let limit = if header.tag == ftag::PARSE { GATHER_PARSE } else { GATHER };

@@ -163,6 +163,10 @@ impl Session {
                 Gathered::Cycle { length, end } => return Ok(Cycle { length, end }),
                 Gathered::Stray(length) => self.inbound.consume(length),
                 Gathered::Terminate => return Err(Ending::Left),
+                Gathered::Unknown(tag) => {
+                    let tag = tag.escape_ascii();
+                    return Err(Cause::Protocol(format!("unknown message type {tag}")).into());
+                }
                 Gathered::More => self.relay_kept().await?,
             }
         }
@@ -299,10 +303,11 @@ impl Session {
                 Err(Ending::Left)
             }
             Event::Ended | Event::Refused(_) | Event::ServerLost | Event::Garbled(_) => {
-                let told = aside.news.contains(&News::Fatal);
                 let node = lease.server().address.name.to_string();
+                let noticed = if open { std::mem::take(&mut self.noticed) } else { aside };
+                let word = self.last_word(&noticed);
                 self.server_lost();
-                if told {
+                if word == LastWord::Impossible {
                     return Err(Ending::Left);
                 }
                 // Without a group under way nothing was asked that could have taken effect.
@@ -372,8 +377,9 @@ impl Session {
             }
             Event::ServerLost | Event::Garbled(_) => {
                 tracing::warn!(node = %placed.node, %event, "a server was lost while it worked for a client");
+                let word = self.last_word(&noticed);
                 self.server_lost();
-                if noticed.news.contains(&News::Fatal) {
+                if word == LastWord::Impossible {
                     return Err(Ending::Left);
                 }
                 let during = if reading.may_have_written() { Lost::Write } else { Lost::Read };
@@ -384,6 +390,14 @@ impl Session {
                 Err(Ending::Left)
             }
         }
+    }
+
+    fn last_word(&mut self, noticed: &Noticed) -> LastWord {
+        let amid = self.lease.as_mut().is_some_and(|lease| !lease.server().scanner.is_idle());
+        if amid || noticed.news.contains(&News::Fatal) {
+            return LastWord::Impossible;
+        }
+        LastWord::Owed
     }
 
     /// Stops whatever the server does for a client that is gone, and closes it.
@@ -401,7 +415,8 @@ impl Session {
     }
 
     async fn leave(mut self, ending: Ending) {
-        if let Ending::Told(cause) = ending {
+        let word = self.last_word(&Noticed::default());
+        if let (Ending::Told(cause), LastWord::Owed) = (ending, word) {
             tracing::info!(session = self.number.0, %cause, "session ended");
             let _told = cause.put(&mut self.outbound.bytes);
             let told = self.stream.write_all(self.outbound.unsent());
@@ -423,6 +438,15 @@ enum Relayed {
     Refused,
     /// The same, and the node is gone.
     Lost,
+}
+
+/// Whether a client whose session ends can be told why.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum LastWord {
+    /// It waits for it.
+    Owed,
+    /// The server told it already, or it is amid a message and would take the word for the rest.
+    Impossible,
 }
 
 fn distrusted(error: wire::FrameError) -> Cause {

@@ -292,7 +292,8 @@ impl Pool {
         drop(oldest);
     }
 
-    /// Closes idle servers that are too old, too long unused, or of a role that is gone.
+    /// Closes idle servers that are too old, too long unused, of a role that is gone, or more than
+    /// the pool's size, which a reload may have made smaller.
     pub(crate) fn sweep(&self, worker: &Worker, address: Option<&Rc<Address>>, now: Instant) {
         let (idle_timeout, lifetime) = {
             let live = worker.live();
@@ -307,6 +308,11 @@ impl Pool {
                 && !expired(server.idle_since, idle_timeout)
                 && !expired(server.opened, lifetime)
         });
+        let surplus = self.permits.used().saturating_sub(self.size(worker));
+        let mut idle = self.idle.borrow_mut();
+        // The longest unused ones stand first.
+        let surplus = usize::try_from(surplus).unwrap_or(usize::MAX).min(idle.len());
+        idle.drain(..surplus);
     }
 
     fn lease(self: &Rc<Self>, worker: &Rc<Worker>, owned: Owned) -> Lease {
@@ -317,11 +323,15 @@ impl Pool {
     fn take_back(&self, worker: &Worker, mut owned: Owned) {
         let now = now();
         owned.server.rest(&worker.buffers, now);
-        let lifetime = worker.live().pool.server_lifetime;
+        let (lifetime, reserve) = {
+            let live = worker.live();
+            (live.pool.server_lifetime, live.pool.reserve_pool_size)
+        };
         let too_old =
             !lifetime.is_zero() && now.saturating_duration_since(owned.server.opened) >= lifetime;
+        let too_many = self.permits.used() > self.size(worker).saturating_add(reserve);
         let greedy = self.permits.others_hungry(worker.index) && self.waiters.borrow().is_empty();
-        if too_old || greedy {
+        if too_old || too_many || greedy {
             drop(owned);
             self.try_next();
             return;

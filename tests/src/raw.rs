@@ -150,6 +150,16 @@ impl Raw {
         drop(self.stream.write_all(bytes));
     }
 
+    /// A second handle, for a thread that writes while this one reads.
+    ///
+    /// # Panics
+    ///
+    /// When the system has no more of them.
+    #[must_use]
+    pub fn writer(&self) -> TcpStream {
+        self.stream.try_clone().expect("a handle")
+    }
+
     /// The next message; `None` at the end of the stream.
     ///
     /// # Panics

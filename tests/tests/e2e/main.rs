@@ -9,13 +9,16 @@
     reason = "tests fail by panicking"
 )]
 
+mod admin;
+mod bad_input;
 mod cancel;
 mod consistency;
 mod conversations;
-mod failover;
 mod own;
 mod pooling;
+mod shutdown;
 mod state;
+mod tls;
 mod tools;
 
 use std::time::Duration;

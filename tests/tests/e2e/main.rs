@@ -14,6 +14,7 @@ mod bad_input;
 mod cancel;
 mod consistency;
 mod conversations;
+mod failover;
 mod own;
 mod pooling;
 mod shutdown;

@@ -106,6 +106,8 @@ pub(super) fn declare(mut words: Words<'_>, names: Names<'_>) -> Findings {
         found.why = Why::Cursor;
     }
     if hold {
+        // It pins the session: on a replica that would end all writing.
+        found.raise(Class::PrimaryRead, Why::Cursor);
         found.pins(Pin::HoldCursor);
     }
     found

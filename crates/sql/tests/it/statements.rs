@@ -273,7 +273,8 @@ fn rows_27_to_29_cursors_are_of_their_transactions_server() {
     let found = classify("DECLARE c NO SCROLL CURSOR FOR SELECT * FROM t");
     assert_eq!((found.class, found.why, found.effects), (Class::Read, Why::Cursor, vec![]));
     let found = classify("DECLARE c CURSOR WITH HOLD FOR SELECT * FROM t");
-    assert_eq!((found.class, found.effects), (Class::Read, vec![Effect::Pin(Pin::HoldCursor)]));
+    let pinned = (Class::PrimaryRead, vec![Effect::Pin(Pin::HoldCursor)]);
+    assert_eq!((found.class, found.effects), pinned);
     assert_all(Class::Read, &["FETCH 10 FROM c", "MOVE c", "CLOSE c"]);
     assert_all(
         Class::Write,

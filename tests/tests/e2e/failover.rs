@@ -1,17 +1,16 @@
 //! What clients notice of a primary that dies, and of one that follows it.
 
-use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
 use std::time::Duration;
 
 use testkit::{Cluster, Node, Stop};
-use tokio::task::{JoinHandle, JoinSet};
-use tokio_postgres::{Client, NoTls};
+use tokio_postgres::Client;
 use weir_tests::{Config, Route, Weir, eventually, now, value};
 
 use crate::WEIR;
+
+mod load;
+
+use load::{Line, Load};
 
 const SOON: Duration = Duration::from_secs(30);
 
@@ -21,167 +20,6 @@ fn config(failover_hold: &str) -> Config {
         reads: vec![("scope", "connection".to_owned())],
         ..Config::default()
     }
-}
-
-/// A client, and the task that knows why its connection ended.
-struct Line {
-    client: Client,
-    task: JoinHandle<Result<(), tokio_postgres::Error>>,
-}
-
-impl Line {
-    async fn open(config: &tokio_postgres::Config) -> Result<Self, String> {
-        let connected = config.connect(NoTls).await;
-        let (client, connection) = connected.map_err(|error| format!("login: {}", word(&error)))?;
-        Ok(Self { client, task: tokio::spawn(connection) })
-    }
-
-    /// The SQLSTATE of what ended the connection; a driver may learn it besides its question.
-    async fn last_word(self, error: tokio_postgres::Error) -> String {
-        let Self { client, task } = self;
-        if error.code().is_some() || !client.is_closed() {
-            return word(&error);
-        }
-        drop(client);
-        task.await.unwrap().err().map_or_else(|| word(&error), |error| word(&error))
-    }
-}
-
-/// The SQLSTATE, or the driver's words where nothing was told.
-fn word(error: &tokio_postgres::Error) -> String {
-    error.code().map_or_else(|| format!("{error:?}"), |code| code.code().to_owned())
-}
-
-/// Clients that write numbered rows, clients that read, and what they were told.
-#[derive(Default)]
-struct Load {
-    next: AtomicI64,
-    acknowledged: Mutex<BTreeSet<i64>>,
-    told: Mutex<BTreeSet<String>>,
-    reads: AtomicU64,
-    failed_reads: Mutex<Vec<String>>,
-    over: AtomicBool,
-}
-
-impl Load {
-    /// On a thread of its own: what a test does to a cluster blocks.
-    fn start(weir: &Weir, writers: usize, readers: usize) -> (Arc<Self>, thread::JoinHandle<()>) {
-        let load = Arc::new(Self::default());
-        let (shared, config) = (Arc::clone(&load), weir.config("app", "app"));
-        let thread = thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-            runtime.unwrap().block_on(async {
-                let mut tasks = JoinSet::new();
-                for _ in 0..writers {
-                    let (load, config) = (Arc::clone(&shared), config.clone());
-                    tasks.spawn(async move { load.write(&config).await });
-                }
-                for _ in 0..readers {
-                    let (load, config) = (Arc::clone(&shared), config.clone());
-                    tasks.spawn(async move { load.read(&config).await });
-                }
-                drop(tasks.join_all().await);
-            });
-        });
-        (load, thread)
-    }
-
-    fn end(&self, thread: thread::JoinHandle<()>) {
-        self.over.store(true, Ordering::SeqCst);
-        thread.join().unwrap();
-    }
-
-    fn is_over(&self) -> bool {
-        self.over.load(Ordering::SeqCst)
-    }
-
-    async fn write(&self, config: &tokio_postgres::Config) {
-        while !self.is_over() {
-            let told = match Line::open(config).await {
-                Ok(line) => self.write_on(line).await,
-                Err(told) => Some(told),
-            };
-            note(&self.told).extend(told);
-        }
-    }
-
-    /// Writes until an error; every other row in a transaction of its own.
-    async fn write_on(&self, line: Line) -> Option<String> {
-        while !self.is_over() {
-            let id = self.next.fetch_add(1, Ordering::SeqCst);
-            let insert = format!("INSERT INTO ledger VALUES ({id})");
-            let done = if id % 2 == 0 {
-                line.client.batch_execute(&insert).await
-            } else {
-                in_transaction(&line.client, &insert).await
-            };
-            match done {
-                Ok(()) => drop(note(&self.acknowledged).insert(id)),
-                Err(error) => return Some(line.last_word(error).await),
-            }
-        }
-        None
-    }
-
-    async fn read(&self, config: &tokio_postgres::Config) {
-        let line = Line::open(config).await.unwrap();
-        let statement = line.client.prepare("SELECT count(*) FROM ledger").await.unwrap();
-        for turn in 0.. {
-            if self.is_over() {
-                return;
-            }
-            let asked = match turn % 3 {
-                0 => line.client.query(&statement, &[]).await.map(drop),
-                1 => line.client.batch_execute("SELECT pg_sleep(0.005)").await,
-                _ => line.client.batch_execute("SELECT max(id) FROM ledger").await,
-            };
-            if let Err(error) = asked {
-                let told = line.last_word(error).await;
-                note(&self.failed_reads).push(told);
-                return;
-            }
-            self.reads.fetch_add(1, Ordering::SeqCst);
-        }
-    }
-
-    /// Waits until this many more rows were acknowledged.
-    fn wait_acknowledged(&self, more: usize) {
-        let wanted = note(&self.acknowledged).len() + more;
-        eventually("writes go on", SOON, || note(&self.acknowledged).len() >= wanted);
-    }
-
-    /// Waits until this many more reads were answered.
-    fn wait_reads(&self, more: u64) {
-        let wanted = self.reads.load(Ordering::SeqCst) + more;
-        eventually("reads go on", SOON, || self.reads.load(Ordering::SeqCst) >= wanted);
-    }
-
-    /// No reader was told of anything, and no writer but of the loss of its server.
-    fn check_words(&self) {
-        assert_eq!(*note(&self.failed_reads), Vec::<String>::new());
-        let told = note(&self.told);
-        let expected = ["08006", "08007", "57P01", "57P02"];
-        assert!(told.iter().all(|word| expected.contains(&&**word)), "{told:?}");
-    }
-
-    /// Every acknowledged row is there.
-    fn check_rows(&self, node: &Node) {
-        let rows = node.psql_in("app", "SELECT id FROM ledger").unwrap();
-        let rows: BTreeSet<i64> = rows.lines().map(|id| id.parse().unwrap()).collect();
-        let lost: Vec<_> = note(&self.acknowledged).difference(&rows).copied().collect();
-        assert_eq!(lost, Vec::<i64>::new(), "acknowledged and not there");
-    }
-}
-
-fn note<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-async fn in_transaction(client: &Client, sql: &str) -> Result<(), tokio_postgres::Error> {
-    for statement in ["BEGIN", sql, "COMMIT"] {
-        client.batch_execute(statement).await?;
-    }
-    Ok(())
 }
 
 async fn create_ledger(cluster: &Cluster, weir: &Weir) {
@@ -233,11 +71,11 @@ async fn writes_resume_on_a_promoted_replica_and_none_is_lost_or_goes_astray() {
     let old = cluster.primary().clone();
     let weir = Weir::start(WEIR, &cluster, &config("60s"));
     create_ledger(&cluster, &weir).await;
-    let (load, thread) = Load::start(&weir, 4, 2);
+    let mut load = Load::start(&weir, 4, 2);
     load.wait_acknowledged(200);
 
     old.kill().unwrap();
-    let issued = load.next.load(Ordering::SeqCst);
+    let issued = load.issued();
     wait_primary(&weir, None);
     load.wait_reads(50);
     let (heir, others) = farthest(&cluster);
@@ -257,7 +95,7 @@ async fn writes_resume_on_a_promoted_replica_and_none_is_lost_or_goes_astray() {
     });
     load.wait_acknowledged(200);
     load.wait_reads(50);
-    load.end(thread);
+    load.end();
 
     load.check_words();
     load.check_rows(&heir);
@@ -272,7 +110,7 @@ async fn writes_resume_on_the_same_primary_after_a_restart_and_after_a_crash() {
     let cluster = Cluster::builder().replicas(1).start().unwrap();
     let weir = Weir::start(WEIR, &cluster, &config("60s"));
     create_ledger(&cluster, &weir).await;
-    let (load, thread) = Load::start(&weir, 4, 2);
+    let mut load = Load::start(&weir, 4, 2);
     load.wait_acknowledged(100);
 
     cluster.primary().restart().unwrap();
@@ -284,7 +122,7 @@ async fn writes_resume_on_the_same_primary_after_a_restart_and_after_a_crash() {
     cluster.primary().start().unwrap();
     load.wait_acknowledged(100);
     load.wait_reads(50);
-    load.end(thread);
+    load.end();
     load.check_words();
     load.check_rows(cluster.primary());
 }
@@ -371,7 +209,7 @@ async fn no_client_notices_that_a_replica_dies() {
     let cluster = Cluster::builder().replicas(2).start().unwrap();
     let weir = Weir::start(WEIR, &cluster, &config("60s"));
     create_ledger(&cluster, &weir).await;
-    let (load, thread) = Load::start(&weir, 1, 8);
+    let mut load = Load::start(&weir, 1, 8);
     load.wait_reads(100);
     for replica in cluster.replicas() {
         replica.kill().unwrap();
@@ -383,9 +221,8 @@ async fn no_client_notices_that_a_replica_dies() {
     for replica in cluster.replicas() {
         read_until_served_by(&client, replica).await;
     }
-    load.end(thread);
-    load.check_words();
-    assert_eq!(*note(&load.told), BTreeSet::new());
+    load.end();
+    load.check_silence();
 }
 
 #[tokio::test]
@@ -396,13 +233,13 @@ async fn reads_go_on_when_a_replica_dies_with_the_primary() {
     config.reads.push(("consistency", "eventual".to_owned()));
     let weir = Weir::start(WEIR, &cluster, &config);
     create_ledger(&cluster, &weir).await;
-    let (load, thread) = Load::start(&weir, 0, 8);
+    let mut load = Load::start(&weir, 0, 8);
     load.wait_reads(100);
     cluster.primary().kill().unwrap();
     cluster.replicas()[0].kill().unwrap();
     wait_primary(&weir, None);
     load.wait_reads(800);
-    load.end(thread);
+    load.end();
     load.check_words();
 }
 

@@ -17,6 +17,7 @@ mod conversations;
 mod failover;
 mod own;
 mod pooling;
+mod routing;
 mod shutdown;
 mod state;
 mod tls;

@@ -1,0 +1,50 @@
+-- What the statements of the tables beside this file are about.
+CREATE TABLE t (a int PRIMARY KEY, b text);
+CREATE TABLE t2 (a int, n numeric);
+INSERT INTO t VALUES (1, 'one'), (2, 'two');
+INSERT INTO t2 VALUES (1, 1.5);
+CREATE SEQUENCE s;
+CREATE SEQUENCE drawn;
+CREATE UNLOGGED TABLE cache (a int);
+CREATE VIEW v_cache AS SELECT * FROM cache;
+CREATE TABLE parent (a int);
+CREATE UNLOGGED TABLE child () INHERITS (parent);
+CREATE TYPE mood AS ENUM ('good', 'bad');
+
+CREATE FUNCTION stab(int) RETURNS int LANGUAGE sql STABLE AS 'SELECT $1';
+CREATE FUNCTION immut(int) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT $1 + 1';
+CREATE FUNCTION by_default(int) RETURNS int LANGUAGE sql AS 'SELECT $1';
+CREATE FUNCTION vol() RETURNS bigint LANGUAGE sql VOLATILE AS 'SELECT nextval(''s'')';
+CREATE FUNCTION overloaded(int) RETURNS int LANGUAGE sql STABLE AS 'SELECT $1';
+CREATE FUNCTION overloaded(text) RETURNS bigint LANGUAGE sql VOLATILE AS 'SELECT nextval(''s'')';
+-- It says that it writes nothing, and lies.
+CREATE FUNCTION lies() RETURNS int LANGUAGE plpgsql STABLE AS
+  'BEGIN PERFORM nextval(''s''); RETURN 1; END';
+CREATE FUNCTION check_vol(int) RETURNS boolean LANGUAGE sql VOLATILE AS 'SELECT nextval(''s'') > 0';
+CREATE FUNCTION op_vol(int, int) RETURNS int LANGUAGE sql VOLATILE AS 'SELECT nextval(''s'')::int';
+CREATE FUNCTION op_stab(int, int) RETURNS int LANGUAGE sql STABLE AS 'SELECT $1';
+CREATE OPERATOR #@# (LEFTARG = int, RIGHTARG = int, FUNCTION = op_vol);
+CREATE OPERATOR &&& (LEFTARG = int, RIGHTARG = int, FUNCTION = op_stab);
+CREATE DOMAIN checked AS int CHECK (check_vol(VALUE));
+CREATE PROCEDURE proc() LANGUAGE sql AS 'INSERT INTO t2 VALUES (9, 9)';
+
+CREATE VIEW v AS SELECT a FROM t;
+CREATE VIEW v_vol AS SELECT vol() AS n;
+CREATE VIEW v_over_v AS SELECT n FROM v_vol;
+CREATE MATERIALIZED VIEW m AS SELECT a FROM t;
+
+CREATE TABLE secured (a int);
+ALTER TABLE secured ENABLE ROW LEVEL SECURITY;
+CREATE POLICY draws ON secured USING (vol() > 0);
+CREATE TABLE guarded (a int);
+ALTER TABLE guarded ENABLE ROW LEVEL SECURITY;
+CREATE POLICY owns ON guarded USING (a = stab(a));
+
+CREATE FOREIGN DATA WRAPPER nowhere;
+CREATE SERVER elsewhere FOREIGN DATA WRAPPER nowhere;
+CREATE FOREIGN TABLE remote (a int) SERVER elsewhere;
+
+CREATE SCHEMA other;
+CREATE TABLE other.t (a int);
+-- The last one: once this is known, so is the rest.
+CREATE VIEW last_of_all AS SELECT a FROM t;

@@ -1,0 +1,160 @@
+//! Which way a statement goes: tables of statements, explained by Weir and run through it.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::Deserialize;
+use testkit::{Binaries, Cluster};
+use weir_tests::{Config, Route, Weir, eventually};
+
+use crate::WEIR;
+
+const SOON: Duration = Duration::from_secs(20);
+
+/// One row of a table; `tests/routing/statements.yaml` says what the keys mean.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Row {
+    #[serde(rename = "row")]
+    number: u8,
+    #[serde(default)]
+    before: Vec<String>,
+    sql: String,
+    expect: Side,
+    reason: String,
+    why: Option<String>,
+    fails: Option<String>,
+    served: Option<String>,
+}
+
+#[derive(Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+enum Side {
+    Primary,
+    Replica,
+    /// Not where another row's cause would keep it: `reason` is `unpinned`.
+    Any,
+}
+
+/// A Weir in front of the schema that the tables are about.
+struct Stage {
+    weir: Weir,
+    psql: PathBuf,
+    _cluster: Cluster,
+}
+
+fn file(name: &str) -> String {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("routing").join(name);
+    std::fs::read_to_string(&path).unwrap()
+}
+
+fn table(name: &str) -> Vec<Row> {
+    serde_yaml::from_str(&file(name)).unwrap()
+}
+
+impl Stage {
+    /// Makes the schema through Weir, and waits until Weir itself knows it.
+    async fn set_up() -> Self {
+        let cluster = Cluster::builder().replicas(2).start().unwrap();
+        let reads = vec![("scope", "connection".to_owned())];
+        let weir = Weir::start(WEIR, &cluster, &Config { reads, ..Config::default() });
+        let owner = weir.connect(&weir.config("postgres", "app")).await;
+        owner.batch_execute(&file("schema.sql")).await.unwrap();
+        // Without a hint from Weir itself the catalog would be read again after half a minute.
+        eventually("Weir has read the new schema", Duration::from_secs(5), || {
+            weir.explain("app", "SELECT a FROM last_of_all").json()["class"] == "read"
+        });
+        for replica in cluster.replicas() {
+            cluster.wait_caught_up(replica, SOON).unwrap();
+        }
+        let psql = Binaries::find().unwrap().program("psql");
+        Self { weir, psql, _cluster: cluster }
+    }
+
+    /// Runs the rows of a table one by one, each in a session of its own.
+    fn play(&self, name: &str) {
+        let rows = table(name);
+        assert!(rows.len() > 20, "{name} is short");
+        let mut wrong = Vec::new();
+        for row in rows {
+            let mut said = Vec::new();
+            if row.before.is_empty() {
+                said.extend(self.explained(&row));
+            }
+            said.extend(self.ran(&row));
+            if !said.is_empty() {
+                wrong.push(format!("row {}: {}\n    {}", row.number, row.sql, said.join("\n    ")));
+            }
+        }
+        assert!(wrong.is_empty(), "{name}:\n{}", wrong.join("\n"));
+    }
+
+    /// What explain says otherwise than the row.
+    fn explained(&self, row: &Row) -> Option<String> {
+        let answer = self.weir.explain("app", &row.sql).json();
+        let word = |key: &str| answer[key].as_str().unwrap_or("?").to_owned();
+        let found = (word("target"), word("reason"), word("why"));
+        let why = row.why.clone().unwrap_or_else(|| found.2.clone());
+        let wanted = (row.expect.word().to_owned(), row.reason.clone(), why);
+        (found != wanted).then(|| format!("explained as {found:?}"))
+    }
+
+    /// What running it shows otherwise than the row.
+    fn ran(&self, row: &Row) -> Option<String> {
+        let mut psql = self.weir.command(&self.psql);
+        psql.env("PGUSER", "postgres").env("PGPASSWORD", "postgres");
+        psql.args(["-XqAt", "-v", "VERBOSITY=sqlstate"]);
+        for sql in row.before.iter().chain([&row.sql]) {
+            psql.arg("-c").arg(sql);
+        }
+        let output = psql.args(["-c", "SHOW weir.last_route"]).output().unwrap();
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        let Some(last) = text.lines().last().filter(|last| last.split(' ').count() == 3) else {
+            return Some(format!("no route: {text:?} {told:?}"));
+        };
+        let error = told.lines().rev().find_map(|line| line.strip_prefix("ERROR:"));
+        // An error of an earlier statement is followed by the answers of the last.
+        let error = error.map(str::trim).filter(|_| row.before.is_empty() || row.fails.is_some());
+        let route = Route::read(last);
+        if !row.describes(&route) {
+            return Some(format!("served as {route:?}, {told:?}"));
+        }
+        (error != row.fails.as_deref()).then(|| format!("ended with {error:?}"))
+    }
+}
+
+impl Side {
+    fn word(&self) -> &'static str {
+        match self {
+            Self::Primary => "primary",
+            Self::Replica => "replica",
+            Self::Any => "any",
+        }
+    }
+}
+
+impl Row {
+    fn describes(&self, route: &Route) -> bool {
+        match (&self.expect, self.served.as_deref()) {
+            (_, Some("retried")) => (&*route.side, &*route.reason) == ("primary", "retried"),
+            (Side::Any, _) => !route.reason.starts_with("pinned") && route.reason != "transaction",
+            (side, _) => (&*route.side, &*route.reason) == (side.word(), &*self.reason),
+        }
+    }
+}
+
+#[tokio::test]
+async fn statements_go_where_their_table_says() {
+    Stage::set_up().await.play("statements.yaml");
+}
+
+#[tokio::test]
+async fn functions_and_relations_go_where_their_table_says() {
+    Stage::set_up().await.play("functions.yaml");
+}
+
+#[tokio::test]
+async fn sessions_stay_where_their_table_says() {
+    Stage::set_up().await.play("sessions.yaml");
+}

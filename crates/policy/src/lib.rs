@@ -14,6 +14,7 @@
 //! | [`decide`](mod@decide) | which node serves this cycle, and why? |
 //! | [`session`] | what must a session remember between cycles? |
 //! | [`signal`] | what does the data path tell control? |
+//! | [`standby`] | what must a standby not be asked, and when is its refusal not the last word? |
 //! | [`replies`] | which reply belongs to which message? |
 //! | [`prepared`] | which statements does a client, and a server, know? |
 
@@ -32,6 +33,7 @@ pub mod replies;
 pub mod rules;
 pub mod session;
 pub mod signal;
+pub mod standby;
 #[cfg(test)]
 mod testing;
 pub mod topology;

@@ -16,9 +16,10 @@ use crate::admission::Admission;
 use crate::buffer::{Buffer, Outbox};
 use crate::config::{AuthMethod, ClientTls};
 use crate::error::Cause;
+use crate::login::nonce;
 use crate::metrics::Side;
 use crate::pool::AcquireError;
-use crate::server::{ConnectError, nonce};
+use crate::server::ConnectError;
 use crate::session::{LastRoute, Session};
 use crate::settings::Settings;
 use crate::stream::Stream;
@@ -431,7 +432,7 @@ impl Opened {
             last_route: LastRoute { side: Side::Weir, node: None, reason: Reason::Local },
             schema_changed: false,
             said: None,
-            noticed: crate::relay::Noticed::default(),
+            noticed: crate::noticed::Noticed::default(),
             skipping: false,
             held: 0,
             discard: 0,

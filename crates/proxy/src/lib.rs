@@ -9,10 +9,10 @@
 //! | `intake.rs`, `cycle.rs` | where does a cycle end, and what does it say? |
 //! | `place.rs` | which server takes it? |
 //! | `forward.rs`, `relay.rs` | how do bytes get there and back? |
-//! | `settle.rs` | what does it leave behind? |
+//! | `noticed.rs`, `settle.rs` | what does it leave behind? |
 //! | `alone.rs` | what does Weir answer itself? |
 //! | `pool.rs`, `pools.rs`, `permits.rs` | who may use which server? |
-//! | `server.rs`, `greeting.rs`, `settings.rs` | how is a server opened and brought to a session's settings? |
+//! | `server.rs`, `login.rs`, `greeting.rs`, `settings.rs` | how is a server opened and brought to a session's settings? |
 //! | `handshake.rs`, `admission.rs` | how does a client become a session? |
 //! | `worker.rs` | what does one thread own? |
 //! | `error.rs` | what is a client told? |
@@ -30,7 +30,9 @@ mod forward;
 mod greeting;
 mod handshake;
 mod intake;
+mod login;
 mod metrics;
+mod noticed;
 mod peer;
 mod permits;
 mod place;

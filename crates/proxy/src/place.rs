@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 
 use policy::decide::on_primary;
 use policy::session::ServedBy;
+use policy::standby::harms_a_standby;
 use policy::{Ask, Decision, FenceState, Pace, Reason, Role, Target, Topology, Wait, decide};
-use sql::{Class, Effect, Pin};
+use sql::Class;
 use wire::TxStatus;
 
 use crate::cycle::Reading;
@@ -76,7 +77,9 @@ impl Session {
             return if idle { Ok(None) } else { Err(Cause::PrimaryChanged) };
         }
         let mut placed = Placed::on(&address, reason);
-        if address.role == Role::Replica && harms_a_replica(reading) {
+        if address.role == Role::Replica
+            && harms_a_standby(reading.class, reading.why, reading.effects())
+        {
             let mut told = Vec::new();
             let _told = Cause::NotOnReplica { why: reading.why.as_str() }.put(&mut told);
             placed.refused = Some(told.into());
@@ -234,34 +237,4 @@ impl Placed {
 
 fn expired(since: Instant, limit: Duration) -> bool {
     now().saturating_duration_since(since) >= limit
-}
-
-/// Whether a statement may succeed on a standby and do the wrong thing there.
-///
-/// What a standby refuses by itself (25006) is left to it. `docs/routing.md` has the list.
-fn harms_a_replica(reading: &Reading) -> bool {
-    use sql::Why;
-    reading.effects().iter().any(|effect| {
-        matches!(
-            effect,
-            Effect::Pin(Pin::AdvisoryLock | Pin::ExportedSnapshot | Pin::Load) | Effect::Unlisten
-        )
-    }) || reading.class == Class::Write
-        && matches!(
-            reading.why,
-            Why::VolatileFunction
-                | Why::UnknownFunction
-                | Why::ForeignRelation
-                | Why::Utility
-                | Why::Copy
-                | Why::Do
-                | Why::Call
-                | Why::Notify
-                | Why::Prepared
-                | Why::Unparsed
-                | Why::TooLong
-                | Why::NotUnderstood
-                | Why::NestingTooDeep
-                | Why::CatalogMissing
-        )
 }

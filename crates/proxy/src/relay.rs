@@ -10,11 +10,12 @@ use std::task::{Context, Poll};
 
 use policy::prepared::ClientStatements;
 use policy::replies::{Learned, Show};
-use policy::session::LastCommand;
-use wire::{Frame, FrameError, Interest, ReplyScanner, SqlState, Step, TxStatus, tag};
+use policy::standby::may_succeed_elsewhere;
+use wire::{FrameError, Interest, ReplyScanner, SqlState, Step, TxStatus, tag};
 
 use crate::buffer::{Buffer, Buffers, CHUNK, Outbox};
 use crate::intake::{End, GATHER_PARSE};
+use crate::noticed::Noticed;
 use crate::server::Server;
 use crate::stream::Stream;
 
@@ -49,36 +50,6 @@ impl std::fmt::Display for Event {
             Self::Garbled(error) => write!(f, "{error}"),
         }
     }
-}
-
-/// What the relay noticed on its way.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Noticed {
-    /// The newest transaction status.
-    pub(crate) status: Option<TxStatus>,
-    /// The last command tag.
-    pub(crate) last: LastCommand,
-    /// The server answered with an error.
-    pub(crate) error: Option<SqlState>,
-    /// What the server, or the cycle itself, revealed beyond its answer.
-    pub(crate) news: Vec<News>,
-    /// Names that the client's statements got in this cycle.
-    pub(crate) named: Vec<Box<[u8]>>,
-    /// The reply's first byte was on its way to the client.
-    pub(crate) shown: bool,
-}
-
-/// What a reply reveals besides its answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum News {
-    /// `DEALLOCATE ALL` or `DISCARD ALL`: the server forgot all statements.
-    StatementsDropped,
-    /// A standby said `in_hot_standby=off`: it was promoted.
-    Promoted,
-    /// Weir's own query failed: the cycle did not run under the session's settings.
-    OwnFailed,
-    /// The server ended the session, and the client was told so in the server's words.
-    Fatal,
 }
 
 /// Where the client's bytes go while the relay runs.
@@ -326,7 +297,7 @@ impl<'a> Relay<'a> {
                     let tag = frame.tag;
                     let status = frame.body.first().copied().and_then(TxStatus::from_byte);
                     let code = (tag == tag::ERROR).then(|| wire::parse_error(frame.body).code);
-                    notice(self.noticed, self.server, &frame);
+                    self.noticed.notice(self.server, &frame);
                     let (show, learned) = self.server.replies.see(tag);
                     if let Some(learned) = learned {
                         self.learn(learned);
@@ -531,54 +502,4 @@ impl<'a> Relay<'a> {
         }
         moved
     }
-}
-
-/// Takes note of what a message says about the cycle and the server.
-fn notice(noticed: &mut Noticed, server: &Server, frame: &Frame<'_>) {
-    let own = server.replies.own();
-    match frame.tag {
-        tag::ERROR if own => noticed.news.push(News::OwnFailed),
-        tag::ERROR => {
-            let error = wire::parse_error(frame.body);
-            noticed.error = Some(error.code);
-            if error.is_fatal() {
-                noticed.news.push(News::Fatal);
-            }
-        }
-        tag::COMMAND_COMPLETE if !own => match wire::command_tag(frame.body) {
-            b"COMMIT" => noticed.last = LastCommand::Commit,
-            b"ROLLBACK" => noticed.last = LastCommand::Rollback,
-            // DISCARD PLANS keeps the statements: it only has them planned anew.
-            b"DEALLOCATE ALL" | b"DISCARD ALL" => noticed.news.push(News::StatementsDropped),
-            _ => noticed.last = LastCommand::Other,
-        },
-        tag::PARAMETER_STATUS if server.address.role == policy::Role::Replica => {
-            if matches!(wire::parameter_status(frame.body), Ok((b"in_hot_standby", b"off"))) {
-                noticed.news.push(News::Promoted);
-            }
-        }
-        _ => {}
-    }
-}
-
-/// Whether a read that a standby refused with this code may succeed on the primary.
-///
-/// 25006: it writes after all. 0A000: unlogged or temporary relation, serializable. 55000 and
-/// XX000: what recovery forbids. 40001: cancelled by a recovery conflict. 57P0x: the server goes
-/// down or is not up yet. 42P01, 42883, 42703: schema changes may not have been replayed yet.
-fn may_succeed_elsewhere(code: SqlState) -> bool {
-    matches!(
-        code.as_str(),
-        "25006"
-            | "0A000"
-            | "55000"
-            | "XX000"
-            | "40001"
-            | "57P01"
-            | "57P02"
-            | "57P03"
-            | "42P01"
-            | "42883"
-            | "42703"
-    )
 }

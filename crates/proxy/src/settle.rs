@@ -9,8 +9,9 @@ use wire::TxStatus;
 
 use crate::cycle::{Own, Reading};
 use crate::error::{Cause, Lost};
+use crate::noticed::{News, Noticed};
 use crate::pool::Lease;
-use crate::relay::{News, Noticed, Settle};
+use crate::relay::Settle;
 use crate::scope::ScopeFence;
 use crate::server::Server;
 use crate::session::{Ending, Session};

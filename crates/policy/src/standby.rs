@@ -1,0 +1,95 @@
+//! What must a standby not be asked, and when is its refusal not the last word?
+
+use sql::{Class, Effect, Pin, Why};
+use wire::SqlState;
+
+/// Whether a statement may succeed on a standby and do the wrong thing there.
+///
+/// Asked within a read-only transaction that runs on a replica, where it is too late to move. What
+/// a standby refuses by itself (25006) is left to it. `docs/routing.md` has the list.
+#[must_use]
+pub fn harms_a_standby(class: Class, why: Why, effects: &[Effect]) -> bool {
+    let silent = |effect: &Effect| {
+        matches!(
+            effect,
+            Effect::Pin(Pin::AdvisoryLock | Pin::ExportedSnapshot | Pin::Load) | Effect::Unlisten
+        )
+    };
+    let unknowable = matches!(
+        why,
+        Why::VolatileFunction
+            | Why::UnknownFunction
+            | Why::ForeignRelation
+            | Why::Utility
+            | Why::Copy
+            | Why::Do
+            | Why::Call
+            | Why::Notify
+            | Why::Prepared
+            | Why::Unparsed
+            | Why::TooLong
+            | Why::Malformed
+            | Why::AmbiguousString
+            | Why::NotUnderstood
+            | Why::NestingTooDeep
+            | Why::CatalogMissing
+    );
+    effects.iter().any(silent) || (class == Class::Write && unknowable)
+}
+
+/// Whether a read that a standby refused with this code may succeed on the primary.
+///
+/// 25006: it writes after all. 0A000: unlogged or temporary relation, serializable. 55000 and
+/// XX000: what recovery forbids. 40001: cancelled by a recovery conflict. 57P0x: the server goes
+/// down or is not up yet. 42P01, 42883, 42703: schema changes may not have been replayed yet.
+#[must_use]
+pub fn may_succeed_elsewhere(code: SqlState) -> bool {
+    matches!(
+        code.as_str(),
+        "25006"
+            | "0A000"
+            | "55000"
+            | "XX000"
+            | "40001"
+            | "57P01"
+            | "57P02"
+            | "57P03"
+            | "42P01"
+            | "42883"
+            | "42703"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_standby_would_do_silently_is_not_asked_of_it() {
+        assert!(harms_a_standby(
+            Class::PrimaryRead,
+            Why::PrimaryOnlyFunction,
+            &[Effect::Pin(Pin::AdvisoryLock)]
+        ));
+        assert!(harms_a_standby(Class::Write, Why::VolatileFunction, &[]));
+        assert!(harms_a_standby(Class::PrimaryRead, Why::Notify, &[Effect::Unlisten]));
+    }
+
+    #[test]
+    fn what_a_standby_refuses_or_may_do_is_left_to_it() {
+        assert!(!harms_a_standby(Class::Write, Why::DataModifying, &[]));
+        assert!(!harms_a_standby(Class::PrimaryRead, Why::SessionState, &[]));
+        assert!(!harms_a_standby(Class::Read, Why::ReadOnly, &[]));
+    }
+
+    #[test]
+    fn a_mistake_of_the_client_is_not_asked_of_another_node() {
+        for code in
+            [SqlState::SYNTAX_ERROR, SqlState::QUERY_CANCELED, SqlState::INSUFFICIENT_PRIVILEGE]
+        {
+            assert!(!may_succeed_elsewhere(code));
+        }
+        assert!(may_succeed_elsewhere(SqlState::READ_ONLY_SQL_TRANSACTION));
+        assert!(may_succeed_elsewhere(SqlState::UNDEFINED_TABLE));
+    }
+}

@@ -237,11 +237,12 @@ fn a_server_that_dies_mid_row_ends_only_the_session_it_worked_for() {
         let kill = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
                     WHERE usename = 'app' AND query LIKE '%1000000%'";
         assert_eq!(rig.cluster.primary().psql(kill).unwrap(), "1");
+        let whole = vec![b'x'; 100_000];
         // A backend that is killed while it writes can't end its row: what follows must not be
         // taken for the rest of it.
         while let Some(message) = raw.message() {
-            let row = message.body.iter().filter(|byte| **byte == b'x').count();
-            assert!(row == 100_000 || message.tag == wire::tag::ERROR, "{row} bytes");
+            let row = message.body.trim_ascii_end();
+            assert!(row.ends_with(&whole) || message.tag == wire::tag::ERROR, "{}", message.line());
         }
         rig.unharmed("a server's death");
     }
@@ -355,4 +356,31 @@ fn a_pipeline_larger_than_all_buffers_is_answered_to_its_end() {
         }
     });
     rig.unharmed("a long pipeline");
+}
+
+#[test]
+fn what_a_startup_asks_for_beyond_weir_is_negotiated_or_refused() {
+    let mut rig = Rig::new(0, &Config::default());
+    let mut newer = Vec::new();
+    wire::put_startup(&mut newer, 9, &[("user", "app"), ("database", "app"), ("_pq_.odd", "1")]);
+    let mut raw = Raw::connect(rig.weir.port());
+    raw.send(&newer);
+    let message = raw.message().expect("an offer");
+    assert_eq!(message.tag, wire::tag::NEGOTIATE, "{}", message.line());
+    let offer = wire::parse_negotiate(&message.body).unwrap();
+    assert_eq!((offer.minor, offer.unsupported), (2, vec![&b"_pq_.odd"[..]]));
+    assert_eq!(raw.message().expect("a request for the password").tag, wire::tag::AUTHENTICATION);
+
+    let mut raw = Raw::connect(rig.weir.port());
+    // GSSENCRequest: 80877104 in a packet of eight bytes.
+    raw.send(&[&8_u32.to_be_bytes()[..], &80_877_104_u32.to_be_bytes()].concat());
+    assert_eq!(raw.some().as_deref(), Some(&b"N"[..]));
+
+    for (name, value) in [("replication", "database"), ("options", "-c role=postgres")] {
+        let refused = Raw::login(rig.weir.port(), "app", &[(name, value)]);
+        let (code, message, hint) = refused.expect_err("it is not offered").error();
+        assert_eq!(code, "0A000", "{name}: {message}");
+        assert!(!hint.is_empty(), "{name}");
+    }
+    rig.unharmed("odd startups");
 }

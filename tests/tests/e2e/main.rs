@@ -1,13 +1,6 @@
 //! End to end: the real binary in front of real clusters.
 #![cfg(test)]
-#![expect(
-    clippy::panic,
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    reason = "tests fail by panicking"
-)]
+#![expect(clippy::arithmetic_side_effects, reason = "tests fail by panicking")]
 
 mod admin;
 mod bad_input;
@@ -56,14 +49,9 @@ pub(crate) fn pool(pairs: &[(&'static str, &str)]) -> Config {
     Config { pool, ..Config::default() }
 }
 
-/// The one value of the one row that `sql` answers with.
+/// The first value that `sql` answers with.
 pub(crate) async fn one(client: &tokio_postgres::Client, sql: &str) -> String {
-    let rows = client.simple_query(sql).await.unwrap();
-    let row = rows.iter().find_map(|message| match message {
-        tokio_postgres::SimpleQueryMessage::Row(row) => Some(row),
-        _ => None,
-    });
-    row.expect("a row").get(0).unwrap_or("NULL").to_owned()
+    weir_tests::value(client, sql).await.unwrap().expect("a value")
 }
 
 /// SQLSTATE, message and hint that `sql` fails with.

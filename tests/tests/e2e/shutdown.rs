@@ -7,6 +7,15 @@ use weir_tests::{Config, Raw, eventually};
 
 use crate::{SOON, failure, one, pool, rig, soon};
 
+/// The session is told of the shutdown, and over.
+#[track_caller]
+fn shown_out(raw: &mut Raw) {
+    let (code, message, hint) = raw.message().expect("a word before the end").error();
+    assert_eq!(code, "57P01", "{message}");
+    assert!(!hint.is_empty());
+    assert_eq!(raw.message(), None);
+}
+
 #[test]
 fn a_shutdown_lets_transactions_end_and_tells_everybody() {
     let (cluster, mut weir) = rig(1, &Config::default());
@@ -20,12 +29,8 @@ fn a_shutdown_lets_transactions_end_and_tells_everybody() {
     drop(deferred.talk(&query("BEGIN READ ONLY")));
 
     weir.signal("TERM");
-    for (name, raw) in [("idle", &mut idle), ("pinned", &mut pinned)] {
-        let (code, message, hint) = raw.message().expect(name).error();
-        assert_eq!(code, "57P01", "{name}: {message}");
-        assert!(!hint.is_empty());
-        assert_eq!(raw.message(), None, "{name}");
-    }
+    shown_out(&mut idle);
+    shown_out(&mut pinned);
     eventually("nobody listens any more", SOON, || {
         TcpStream::connect(("127.0.0.1", weir.port())).is_err()
     });
@@ -35,10 +40,8 @@ fn a_shutdown_lets_transactions_end_and_tells_everybody() {
     assert_eq!(weir_tests::tags(&deferred.talk(&query("COMMIT"))), "CZ");
     assert_eq!(weir_tests::tags(&busy.talk(&query("INSERT INTO t VALUES (2)"))), "CZ");
     assert_eq!(weir_tests::tags(&busy.talk(&query("COMMIT"))), "CZ");
-    for raw in [&mut busy, &mut deferred] {
-        assert_eq!(raw.message().expect("a word before the end").error().0, "57P01");
-        assert_eq!(raw.message(), None);
-    }
+    shown_out(&mut busy);
+    shown_out(&mut deferred);
     assert!(weir.wait_ended(SOON), "{}", weir.log());
     let sql = "SET search_path = public; SELECT count(*) FROM pg_stat_activity \
                WHERE usename IN ('app', 'weir_monitor')";

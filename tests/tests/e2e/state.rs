@@ -246,3 +246,76 @@ fn a_listener_that_left_leaves_nothing_behind() {
     drop(other.talk(&say::query("NOTIFY news, 'hello'")));
     assert_eq!(weir_tests::tags(&other.talk(&say::query("SELECT 1"))), "TDCZ");
 }
+
+#[tokio::test]
+async fn settings_made_by_the_extended_protocol_follow_too() {
+    let (_cluster, weir) = two_servers();
+    let client = weir.client().await;
+    client.execute("SET TimeZone = 'Asia/Tokyo'", &[]).await.unwrap();
+    client.query("SELECT set_config('application_name', 'mine', false)", &[]).await.unwrap();
+    client.execute("SET search_path TO a, b", &[]).await.unwrap();
+    assert_eq!(everywhere(&weir, &client, SETTINGS).await, set(&["a, b|Asia/Tokyo|mine"]));
+    client.execute("RESET ALL", &[]).await.unwrap();
+    assert_eq!(everywhere(&weir, &client, "SHOW TimeZone").await, set(&["UTC"]));
+}
+
+#[tokio::test]
+async fn a_role_that_was_taken_on_is_not_passed_on() {
+    let (_cluster, weir) = rig(0, &pool(&[("default_pool_size", "1")]));
+    let config = weir.config("postgres", "app");
+    for sql in ["SET ROLE app", "SET SESSION AUTHORIZATION app", "SET LOCAL ROLE app"] {
+        let client = weir.connect(&config).await;
+        client.batch_execute(sql).await.unwrap();
+        let role = one(&client, "SELECT current_user").await;
+        assert_eq!(role, if sql.contains("LOCAL") { "postgres" } else { "app" }, "{sql}");
+        drop(client);
+        let next = weir.connect(&config).await;
+        assert_eq!(one(&next, "SELECT current_user || session_user").await, "postgrespostgres");
+    }
+}
+
+#[tokio::test]
+async fn what_lives_in_one_server_keeps_the_session_there() {
+    let (_cluster, weir) = two_servers();
+    for (sql, then, wanted, pin) in [
+        ("PREPARE mine AS SELECT 7", "EXECUTE mine", "7", "pinned_prepare"),
+        ("DECLARE mine CURSOR WITH HOLD FOR SELECT 7", "FETCH mine", "7", "pinned_hold_cursor"),
+    ] {
+        let (client, mut shuffler) = (weir.client().await, Shuffler::new(&weir).await);
+        client.batch_execute(sql).await.unwrap();
+        shuffler.flip().await;
+        assert_eq!(one(&client, then).await, wanted, "{sql}");
+        assert_eq!(one(&client, "SHOW weir.last_route").await, format!("primary a {pin}"));
+        shuffler.flip().await;
+    }
+}
+
+#[tokio::test]
+async fn many_queries_of_one_client_at_once_are_answered_each_its_own() {
+    let (_cluster, weir) = rig(1, &pool(&[("default_pool_size", "2")]));
+    let client = std::sync::Arc::new(weir.client().await);
+    client.batch_execute("CREATE TABLE log (n int)").await.unwrap();
+    let mut queries = tokio::task::JoinSet::new();
+    for number in 0..300 {
+        let client = std::sync::Arc::clone(&client);
+        queries.spawn(async move {
+            match number % 5 {
+                0 => {
+                    let error = client.query("SELECT 1/0", &[]).await.expect_err("a division");
+                    assert_eq!(crate::told(&error).0, "22012");
+                }
+                1 => {
+                    client.execute("INSERT INTO log VALUES ($1)", &[&number]).await.unwrap();
+                }
+                _ => {
+                    let row = client.query_one("SELECT $1::int", &[&number]).await.unwrap();
+                    assert_eq!(row.get::<_, i32>(0), number);
+                }
+            }
+        });
+    }
+    while let Some(ended) = queries.join_next().await {
+        ended.unwrap();
+    }
+    assert_eq!(one(&client, "SELECT count(*) FROM log").await, "60");
+}

@@ -178,3 +178,25 @@ fn without_a_certificate_a_request_for_tls_is_answered_no() {
     assert_eq!(psql(&weir, "prefer", None, "SELECT 1").well(), "1\n");
     assert!(!psql(&weir, "require", None, "SELECT 1").ok);
 }
+
+#[test]
+fn clients_by_tls_share_one_server_between_two_workers() {
+    let certificates = Certificates::new();
+    let mut config = certificates.identity("require");
+    config.pool.push(("default_pool_size", "1".to_owned()));
+    config.more.push_str("workers: 2\n");
+    let weir = Weir::start(WEIR, &certificates.cluster, &config);
+    psql(&weir, "require", None, "CREATE TABLE log (n int)").well();
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                for _ in 0..4 {
+                    psql(&weir, "require", None, "INSERT INTO log VALUES (1)").well();
+                }
+            });
+        }
+    });
+    assert_eq!(psql(&weir, "require", None, "SELECT count(*) FROM log").well(), "32\n");
+    let servers = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'app'";
+    assert_eq!(certificates.cluster.primary().psql(servers).unwrap(), "1");
+}

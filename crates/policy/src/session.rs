@@ -210,6 +210,17 @@ impl Session {
         self.pins.first()
     }
 
+    /// Whether a lone statement asks for what an earlier one left in its server (`currval`,
+    /// `lastval`), while nothing says that the session is on that server again.
+    ///
+    /// Another session may have used a sequence there since: the answer would be its value.
+    #[must_use]
+    pub fn asks_for_a_lost_value(&self, statements: u32, effects: &[Effect]) -> bool {
+        let asks = |effect: &Effect| *effect == Effect::Pin(Pin::SequenceValue);
+        let kept = self.open.is_some() || self.pins.first().is_some();
+        !kept && statements == 1 && effects.iter().any(asks)
+    }
+
     /// Whether a transaction is open.
     #[must_use]
     pub fn in_transaction(&self) -> bool {

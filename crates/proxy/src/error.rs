@@ -55,6 +55,8 @@ pub(crate) enum Cause {
     Shutdown,
     /// The cluster named in the configuration is not there (any more).
     NoCluster { name: String },
+    /// `currval` or `lastval` where no server remembers the session's last sequence value.
+    NoSequenceValue,
     /// A `weir.*` setting was given a wrong name or value.
     BadSetting { name: String, problem: String },
     /// A statement that a standby would run silently in the wrong place, within a read-only transaction there.
@@ -79,6 +81,7 @@ impl Cause {
             | Self::Refused(_)
             | Self::NoPrimary { .. }
             | Self::BadSetting { .. }
+            | Self::NoSequenceValue
             | Self::NotOnReplica { .. } => true,
             Self::NotPostgres(_)
             | Self::Protocol(_)
@@ -116,6 +119,7 @@ impl Cause {
             Self::ServerLost { during: Lost::Read, .. } | Self::PrimaryChanged => {
                 SqlState::CONNECTION_FAILURE
             }
+            Self::NoSequenceValue => SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE,
             Self::Shutdown => SqlState::ADMIN_SHUTDOWN,
             Self::BadSetting { .. } => SqlState::INVALID_PARAMETER_VALUE,
             Self::NotOnReplica { .. } => SqlState::READ_ONLY_SQL_TRANSACTION,
@@ -151,6 +155,9 @@ impl Cause {
                 format!("weir: the connection to node \"{node}\" was lost").into()
             }
             Self::PrimaryChanged => "weir: the primary changed during the transaction, which is lost".into(),
+            Self::NoSequenceValue => {
+                "weir: no sequence value is known here: the server that drew it may have served others since".into()
+            }
             Self::Shutdown => "terminating connection because weir is shutting down".into(),
             Self::BadSetting { name, problem } => format!("weir: invalid value for \"{name}\": {problem}").into(),
             Self::NotOnReplica { why } => {
@@ -190,6 +197,9 @@ impl Cause {
             }
             Self::ServerLost { during: Lost::Read, .. } | Self::PrimaryChanged => {
                 "Reconnect and repeat the transaction."
+            }
+            Self::NoSequenceValue => {
+                "Use RETURNING, or ask within the transaction that drew it, or give the database `mode: session`."
             }
             Self::Shutdown => "Reconnect.",
             Self::BadSetting { .. } => {
@@ -238,6 +248,7 @@ mod tests {
             Cause::Refused(Refusal::Stale),
             Cause::NoPrimary { waited: Duration::from_secs(1) },
             Cause::BadSetting { name: "weir.route".into(), problem: "x".into() },
+            Cause::NoSequenceValue,
             Cause::NotOnReplica { why: "x" },
         ];
         for cause in living {

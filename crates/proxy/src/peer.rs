@@ -29,17 +29,24 @@ pub(crate) struct Running {
     key: CancelKey,
     /// Cancel requests that are under way.
     requests: Cell<u32>,
+    /// One of them may still arrive, nobody knows when.
+    doomed: Cell<bool>,
 }
 
 impl Running {
     /// For a server of this address that gave out this key.
     pub(crate) fn new(address: &Rc<Address>, key: CancelKey) -> Self {
-        Self { address: Rc::clone(address), key, requests: Cell::new(0) }
+        Self { address: Rc::clone(address), key, requests: Cell::new(0), doomed: Cell::new(false) }
     }
 
     /// Cancel requests that are under way.
     pub(crate) fn requests(&self) -> u32 {
         self.requests.get()
+    }
+
+    /// Whether a cancel request may still arrive: the server must not serve anybody else.
+    pub(crate) fn is_doomed(&self) -> bool {
+        self.doomed.get()
     }
 
     /// Sends the cancel request and waits until the server has taken it.
@@ -57,6 +64,7 @@ impl Running {
             worker.cancelled.notify_waiters();
             worker.metrics.cancels.inc();
             if !matches!(sent, Ok(Ok(()))) {
+                self.doomed.set(true);
                 tracing::warn!(node = %self.address.name, "a cancel request could not be delivered");
             }
         }

@@ -53,9 +53,11 @@ impl Session {
         reading: &Reading,
         attempt: Attempt,
     ) -> Result<Placed, Cause> {
-        let placed = match self.place_held(reading)? {
-            Some(placed) => placed,
-            None => self.place_anew(reading, attempt).await?,
+        let placed = if let Some(placed) = self.place_held(reading)? {
+            placed
+        } else {
+            self.may_begin(reading)?;
+            self.place_anew(reading, attempt).await?
         };
         self.worker.metrics.routed(placed.side, placed.reason);
         Ok(placed)
@@ -85,6 +87,12 @@ impl Session {
             placed.refused = Some(told.into());
         }
         Ok(Some(placed))
+    }
+
+    /// Whether the cycle may begin on whichever server is free.
+    fn may_begin(&self, reading: &Reading) -> Result<(), Cause> {
+        let lost = self.meaning.asks_for_a_lost_value(reading.statements, reading.effects());
+        if lost && self.database.returns_servers() { Err(Cause::NoSequenceValue) } else { Ok(()) }
     }
 
     async fn place_anew(&mut self, reading: &Reading, first: Attempt) -> Result<Placed, Cause> {

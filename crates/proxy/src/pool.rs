@@ -331,7 +331,7 @@ impl Pool {
             !lifetime.is_zero() && now.saturating_duration_since(owned.server.opened) >= lifetime;
         let too_many = self.permits.used() > self.size(worker).saturating_add(reserve);
         let greedy = self.permits.others_hungry(worker.index) && self.waiters.borrow().is_empty();
-        if too_old || too_many || greedy {
+        if too_old || too_many || greedy || owned.server.is_doomed() {
             drop(owned);
             self.try_next();
             return;

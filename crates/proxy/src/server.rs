@@ -194,6 +194,11 @@ impl Server {
         self.running.as_ref().is_some_and(|running| running.requests() > 0)
     }
 
+    /// Whether a cancel request may still arrive at any time.
+    pub(crate) fn is_doomed(&self) -> bool {
+        self.running.as_ref().is_some_and(|running| running.is_doomed())
+    }
+
     /// Whether nothing arrived since the server was last used; else it must not be used again.
     ///
     /// Costs no system call unless something did arrive. A ParameterStatus or a notice at idle

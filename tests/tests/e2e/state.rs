@@ -319,3 +319,25 @@ async fn many_queries_of_one_client_at_once_are_answered_each_its_own() {
     }
     assert_eq!(one(&client, "SELECT count(*) FROM log").await, "60");
 }
+
+#[tokio::test]
+async fn the_last_value_of_a_sequence_is_the_sessions_own_or_refused() {
+    let (_cluster, weir) = two_servers();
+    let (client, other) = (weir.client().await, weir.client().await);
+    client.batch_execute("CREATE TABLE drawn (id serial)").await.unwrap();
+    let mut shuffler = Shuffler::new(&weir).await;
+    client.batch_execute("INSERT INTO drawn DEFAULT VALUES").await.unwrap();
+    shuffler.flip().await;
+    other.batch_execute("INSERT INTO drawn DEFAULT VALUES").await.unwrap();
+    let refused = client.query_one("SELECT lastval()", &[]).await.unwrap_err();
+    let (code, _, hint) = crate::told(&refused);
+    assert_eq!(code, "55000");
+    assert!(hint.contains("RETURNING"), "{hint}");
+    client.batch_execute("BEGIN; INSERT INTO drawn DEFAULT VALUES").await.unwrap();
+    assert_eq!(one(&client, "SELECT lastval()").await, "3");
+    client.batch_execute("COMMIT").await.unwrap();
+    // Asked for once within a transaction, the session keeps its server.
+    drop(shuffler);
+    other.batch_execute("INSERT INTO drawn DEFAULT VALUES").await.unwrap();
+    assert_eq!(one(&client, "SELECT lastval()").await, "3");
+}

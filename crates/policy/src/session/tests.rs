@@ -89,6 +89,18 @@ fn without_a_catalog_a_read_on_the_primary_counts_as_a_write() {
 }
 
 #[test]
+fn a_sequence_value_is_asked_for_only_where_the_session_kept_its_server() {
+    let asks = [Effect::Pin(Pin::SequenceValue)];
+    let mut session = session();
+    assert!(session.asks_for_a_lost_value(1, &asks));
+    assert!(!session.asks_for_a_lost_value(2, &asks), "the other statement may have drawn it");
+    assert!(!session.asks_for_a_lost_value(1, &begin()));
+    let _open =
+        session.settle(&seen(Class::PrimaryRead, Why::Transaction, &begin(), TxStatus::Open));
+    assert!(!session.asks_for_a_lost_value(1, &asks));
+}
+
+#[test]
 fn a_setting_travels_alone_and_pins_within_a_transaction() {
     let set = [Effect::Set {
         name: "work_mem".into(),

@@ -33,7 +33,7 @@ pub(crate) struct Args {
     #[arg(long)]
     pub(crate) quick: bool,
     /// Which CPUs the processes get.
-    #[arg(long, value_enum, default_value_t = Placement::Split)]
+    #[arg(long, value_enum, default_value_t = Placement::Shared)]
     pub(crate) placement: Placement,
     /// The `weir` binary; otherwise the one beside this program.
     #[arg(long)]

@@ -60,6 +60,14 @@ pub fn may_succeed_elsewhere(code: SqlState) -> bool {
     )
 }
 
+/// Whether this refusal is about the node, not the statement, so that any other standby will do.
+///
+/// Reads go on by it when a standby ends while there is no primary.
+#[must_use]
+pub fn another_standby_will_do(code: SqlState) -> bool {
+    matches!(code.as_str(), "40001" | "57P01" | "57P02" | "57P03")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -91,5 +99,12 @@ mod tests {
         }
         assert!(may_succeed_elsewhere(SqlState::READ_ONLY_SQL_TRANSACTION));
         assert!(may_succeed_elsewhere(SqlState::UNDEFINED_TABLE));
+    }
+
+    #[test]
+    fn a_standby_that_ends_is_replaced_by_another_and_one_that_may_not_write_is_not() {
+        assert!(another_standby_will_do(SqlState::ADMIN_SHUTDOWN));
+        assert!(!another_standby_will_do(SqlState::READ_ONLY_SQL_TRANSACTION));
+        assert!(!another_standby_will_do(SqlState::UNDEFINED_TABLE));
     }
 }

@@ -27,7 +27,7 @@ pub(crate) enum Attempt {
     Answered,
     /// A replica was lost: the primary serves it, or another replica where there is none.
     Elsewhere,
-    /// A replica refused it, or a second one was lost.
+    /// A replica refused it, or too many were lost.
     OnPrimary,
     /// It waited for a fresh replica in vain, for this reason.
     Stale(Reason),

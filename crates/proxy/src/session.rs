@@ -127,6 +127,7 @@ impl Session {
             Alone::No => None,
         };
         let mut attempt = Attempt::First;
+        let mut losses = 0_u8;
         loop {
             let mut placed = match self.place(&reading, attempt).await {
                 Ok(placed) => placed,
@@ -140,7 +141,10 @@ impl Session {
                     return Ok(());
                 }
                 Relayed::Done => return Ok(()),
-                Relayed::Lost if attempt == Attempt::First => attempt = Attempt::Elsewhere,
+                Relayed::Lost if losses < MOST_LOSSES => {
+                    losses = losses.saturating_add(1);
+                    attempt = Attempt::Elsewhere;
+                }
                 Relayed::Lost | Relayed::Refused => attempt = Attempt::OnPrimary,
             }
         }
@@ -367,9 +371,10 @@ impl Session {
                 Ok(Relayed::Done)
             }
             Event::Refused(code) => {
-                tracing::info!(node = %placed.node, code = code.as_str(), "a replica refused a read: retried on the primary");
+                tracing::info!(node = %placed.node, code = code.as_str(), "a replica refused a read: retried elsewhere");
                 self.refused(noticed.status);
-                Ok(Relayed::Refused)
+                let elsewhere = policy::standby::another_standby_will_do(*code);
+                Ok(if elsewhere { Relayed::Lost } else { Relayed::Refused })
             }
             Event::ServerLost if placed.retry && !noticed.shown => {
                 self.server_lost();
@@ -431,13 +436,19 @@ impl Session {
     }
 }
 
+/// Replicas' servers that a read may lose before it waits for a primary.
+///
+/// More than one, since the servers of a node that ends don't all end at once; few, since it may be
+/// the read itself that brings them down.
+const MOST_LOSSES: u8 = 3;
+
 /// How a relayed cycle ended.
 enum Relayed {
     /// It is answered, or goes on with the client's next messages.
     Done,
     /// The client saw nothing; the primary must answer.
     Refused,
-    /// The same, and the node is gone.
+    /// The same, because of the node: another replica may answer, too.
     Lost,
 }
 

@@ -24,7 +24,17 @@ struct Row {
     reason: String,
     why: Option<String>,
     fails: Option<String>,
-    served: Option<String>,
+    served: Option<Served>,
+}
+
+/// Where a statement ran, if not where it was sent.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Served {
+    /// On the primary, after a replica refused it.
+    Retried,
+    /// Weir refused it itself.
+    Nowhere,
 }
 
 #[derive(Debug, Deserialize, PartialEq, Eq)]
@@ -136,10 +146,12 @@ impl Side {
 
 impl Row {
     fn describes(&self, route: &Route) -> bool {
-        match (&self.expect, self.served.as_deref()) {
-            (_, Some("retried")) => (&*route.side, &*route.reason) == ("primary", "retried"),
-            (Side::Any, _) => !route.reason.starts_with("pinned") && route.reason != "transaction",
-            (side, _) => (&*route.side, &*route.reason) == (side.word(), &*self.reason),
+        let found = (&*route.side, &*route.reason);
+        match (&self.expect, &self.served) {
+            (_, Some(Served::Retried)) => found == ("primary", "retried"),
+            (_, Some(Served::Nowhere)) => found == ("weir", "local"),
+            (Side::Any, None) => !found.1.starts_with("pinned") && found.1 != "transaction",
+            (side, None) => found == (side.word(), &*self.reason),
         }
     }
 }

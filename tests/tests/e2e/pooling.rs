@@ -197,3 +197,43 @@ async fn an_unknown_database_is_refused_by_weir_or_by_postgres() {
         assert_eq!(one(&weir.client().await, "SELECT 1").await, "1");
     }
 }
+
+#[tokio::test]
+async fn the_reserve_is_opened_to_a_client_that_has_waited_long_enough() {
+    let sizes = [
+        ("default_pool_size", "1"),
+        ("reserve_pool_size", "1"),
+        ("reserve_pool_timeout", "200ms"),
+        ("query_wait_timeout", "2s"),
+    ];
+    let (cluster, weir) = rig(0, &pool(&sizes));
+    let (first, second, third) = (weir.client().await, weir.client().await, weir.client().await);
+    first.batch_execute("BEGIN").await.unwrap();
+    let since = weir_tests::now();
+    second.batch_execute("BEGIN").await.unwrap();
+    assert!(since.elapsed() >= std::time::Duration::from_millis(200), "{:?}", since.elapsed());
+    assert_eq!(servers(cluster.primary(), "app"), 2);
+    let (code, message, _) = failure(&third, "BEGIN").await;
+    assert_eq!(code, "53300", "{message}");
+}
+
+#[tokio::test]
+async fn idle_servers_are_closed_after_server_idle_timeout() {
+    let (cluster, weir) = rig(0, &pool(&[("server_idle_timeout", "1s")]));
+    let client = weir.client().await;
+    assert_eq!(one(&client, "SELECT count(*) FROM pg_class WHERE false").await, "0");
+    assert_eq!(servers(cluster.primary(), "app"), 1);
+    soon("the idle server is closed", async || servers(cluster.primary(), "app") == 0).await;
+    assert_eq!(one(&client, "SELECT count(*) FROM pg_class WHERE false").await, "0");
+}
+
+#[tokio::test]
+async fn a_server_is_replaced_once_it_is_as_old_as_server_lifetime() {
+    let (_cluster, weir) = rig(0, &pool(&[("server_lifetime", "1s")]));
+    let client = weir.client().await;
+    let first = one(&client, "SELECT pg_backend_pid()::text").await;
+    soon("another server serves", async || {
+        one(&client, "SELECT pg_backend_pid()::text").await != first
+    })
+    .await;
+}

@@ -13,7 +13,7 @@ use std::time::Instant;
 use sql::{Class, Effect, Pin, SetScope, Why};
 use wire::TxStatus;
 
-use self::left::{StateLeft, state_left_by};
+pub(crate) use self::left::{StateLeft, state_left_by};
 use crate::clock::{Answers, Ticket};
 use crate::decide::{FenceState, LastRead, RouteFrom};
 use crate::lsn::Fence;

@@ -1,7 +1,9 @@
 //! What must a standby not be asked, and when is its refusal not the last word?
 
-use sql::{Class, Effect, Pin, Why};
+use sql::{Class, Effect, Why};
 use wire::SqlState;
+
+use crate::session::{StateLeft, state_left_by};
 
 /// Whether a statement may succeed on a standby and do the wrong thing there.
 ///
@@ -9,11 +11,10 @@ use wire::SqlState;
 /// a standby refuses by itself (25006) is left to it. `docs/routing.md` has the list.
 #[must_use]
 pub fn harms_a_standby(class: Class, why: Why, effects: &[Effect]) -> bool {
-    let silent = |effect: &Effect| {
-        matches!(
-            effect,
-            Effect::Pin(Pin::AdvisoryLock | Pin::ExportedSnapshot | Pin::Load) | Effect::Unlisten
-        )
+    // What outlives the transaction would tie the session to a server that can never write.
+    let stays = |effect: &Effect| {
+        matches!(state_left_by(effect), StateLeft::Pin(_) | StateLeft::Setting)
+            || *effect == Effect::Unlisten
     };
     let unknowable = matches!(
         why,
@@ -34,7 +35,7 @@ pub fn harms_a_standby(class: Class, why: Why, effects: &[Effect]) -> bool {
             | Why::NestingTooDeep
             | Why::CatalogMissing
     );
-    effects.iter().any(silent) || (class == Class::Write && unknowable)
+    effects.iter().any(stays) || (class == Class::Write && unknowable)
 }
 
 /// Whether a read that a standby refused with this code may succeed on the primary.
@@ -70,6 +71,8 @@ pub fn another_standby_will_do(code: SqlState) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use sql::{Pin, SetScope};
+
     use super::*;
 
     #[test]
@@ -80,6 +83,7 @@ mod tests {
             &[Effect::Pin(Pin::AdvisoryLock)]
         ));
         assert!(harms_a_standby(Class::Write, Why::VolatileFunction, &[]));
+        assert!(harms_a_standby(Class::PrimaryRead, Why::Cursor, &[Effect::Pin(Pin::HoldCursor)]));
         assert!(harms_a_standby(Class::PrimaryRead, Why::Notify, &[Effect::Unlisten]));
     }
 
@@ -87,6 +91,10 @@ mod tests {
     fn what_a_standby_refuses_or_may_do_is_left_to_it() {
         assert!(!harms_a_standby(Class::Write, Why::DataModifying, &[]));
         assert!(!harms_a_standby(Class::PrimaryRead, Why::SessionState, &[]));
+        let set = |scope| Effect::Set { name: "work_mem".into(), value: None, scope };
+        let refused = |scope| harms_a_standby(Class::Read, Why::SessionState, &[set(scope)]);
+        assert!(!refused(SetScope::Local));
+        assert!(refused(SetScope::Session), "it would keep the session on the standby for good");
         assert!(!harms_a_standby(Class::Read, Why::ReadOnly, &[]));
     }
 

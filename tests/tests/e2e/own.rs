@@ -226,7 +226,13 @@ async fn what_may_not_run_on_a_standby_moves_a_read_only_transaction_or_is_refus
     client.batch_execute("COMMIT").await.unwrap();
 
     let client = reader(&weir).await;
-    for sql in ["SELECT pg_advisory_lock(1)", "UNLISTEN news", "SELECT pg_reload_conf()"] {
+    for sql in [
+        "SELECT pg_advisory_lock(1)",
+        "UNLISTEN news",
+        "SELECT pg_reload_conf()",
+        "SET work_mem = '1MB'",
+        "DECLARE kept CURSOR WITH HOLD FOR SELECT 1",
+    ] {
         client.batch_execute("BEGIN READ ONLY; ").await.unwrap();
         client.batch_execute("SELECT 1").await.unwrap();
         let (code, message, hint) = failure(&client, sql).await;
@@ -235,6 +241,7 @@ async fn what_may_not_run_on_a_standby_moves_a_read_only_transaction_or_is_refus
         assert_eq!(failure(&client, "SELECT 1").await.0, "25P02");
         client.batch_execute("ROLLBACK").await.unwrap();
     }
+    client.batch_execute("CREATE TABLE not_kept (id int)").await.unwrap();
 }
 
 #[tokio::test]

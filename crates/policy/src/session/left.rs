@@ -3,7 +3,7 @@
 use sql::{Effect, Pin, SetScope};
 
 /// What a statement leaves behind in its server's session.
-pub(super) enum StateLeft {
+pub(crate) enum StateLeft {
     Nothing,
     Pin(Pin),
     /// A setting that can be replayed on another server.
@@ -12,7 +12,7 @@ pub(super) enum StateLeft {
     Clean,
 }
 
-pub(super) fn state_left_by(effect: &Effect) -> StateLeft {
+pub(crate) fn state_left_by(effect: &Effect) -> StateLeft {
     match effect {
         Effect::Pin(pin) => StateLeft::Pin(*pin),
         Effect::Set { name, scope: SetScope::Session, .. } | Effect::Reset(name) => setting(name),

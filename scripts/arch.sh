@@ -26,10 +26,10 @@ calls='Instant::now|SystemTime|std::thread|thread::|thread_local!|std::net|TcpSt
 faults=0
 fault() { faults=$((faults + 1)); printf 'arch: %s\n' "$@" >&2; }
 
-tree() { cargo tree --locked --all-features --prefix none --format '{p}' "$@" | sed 's/ (\*)$//' | sort -u; }
+tree() { cargo tree --all-features --prefix none --format '{p}' "$@" | sed 's/ (\*)$//' | sort -u; }
 names() { cut -d ' ' -f 1; }
 # How `$1` comes to know `$2`, from there upwards.
-path() { cargo tree --locked --all-features --edges normal --package "$1" --invert "$2" | sed 's/^/    /'; }
+path() { cargo tree --all-features --edges normal --package "$1" --invert "$2" | sed 's/^/    /'; }
 
 for manifest in crates/*/Cargo.toml; do
   crate=$(basename "$(dirname "$manifest")")

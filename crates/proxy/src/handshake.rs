@@ -1,5 +1,7 @@
 //! From an accepted connection to a session: TLS, startup packet, authentication, greeting.
 
+mod authenticate;
+
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -8,15 +10,12 @@ use policy::prepared::ClientStatements;
 use policy::{Reason, Role};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
-use wire::{
-    Frontend, ServerExchange, StartupError, StartupMessage, StartupPacket, TxStatus, Verifier,
-};
+use wire::{StartupError, StartupMessage, StartupPacket, TxStatus};
 
 use crate::admission::Admission;
 use crate::buffer::{Buffer, Outbox};
-use crate::config::{AuthMethod, ClientTls};
+use crate::config::ClientTls;
 use crate::error::Cause;
-use crate::login::nonce;
 use crate::metrics::Side;
 use crate::pool::AcquireError;
 use crate::server::ConnectError;
@@ -27,8 +26,6 @@ use crate::worker::Worker;
 
 /// The largest startup packet, as in the server.
 const MAX_STARTUP: usize = 10_000;
-/// The largest message during authentication.
-const MAX_AUTH: usize = 8 * 1024;
 /// The newest minor protocol version that Weir speaks with clients.
 const NEWEST_MINOR: u16 = 2;
 
@@ -216,60 +213,6 @@ impl Handshake {
             self.stream.write_all(&out).await?;
         }
         Ok(())
-    }
-
-    async fn authenticate(&mut self, startup: &StartupMessage) -> Result<(), Refused> {
-        let live = self.worker.live();
-        if live.auth.method == AuthMethod::Trust {
-            return Ok(());
-        }
-        let user = startup.user();
-        let known = live.auth.users.get(user);
-        let verifier = known.map_or_else(
-            || Verifier::mock(&live.auth.mock_seed, user),
-            |rules| rules.verifier.clone(),
-        );
-        let wrong = || Refused::Told(Cause::WrongPassword { user: user.to_owned() });
-        let mut out = Vec::new();
-        wire::put_auth_sasl(&mut out, &[wire::SCRAM_SHA_256]);
-        self.stream.write_all(&out).await?;
-        let first = self.password().await?;
-        let initial = wire::parse_sasl_initial(&first).map_err(protocol)?;
-        let Some(response) =
-            initial.response.filter(|_| initial.mechanism == wire::SCRAM_SHA_256.as_bytes())
-        else {
-            return Err(protocol("the client chose another SASL mechanism than SCRAM-SHA-256"));
-        };
-        let (exchange, challenge) =
-            ServerExchange::start(response, &verifier, &nonce()?).map_err(protocol)?;
-        out.clear();
-        wire::put_auth_sasl_continue(&mut out, &challenge);
-        self.stream.write_all(&out).await?;
-        let last = self.password().await?;
-        let (_key, proof) = exchange.finish(&last).map_err(|_| wrong())?;
-        if known.is_none() {
-            return Err(wrong());
-        }
-        out.clear();
-        wire::put_auth_sasl_final(&mut out, &proof);
-        self.stream.write_all(&out).await?;
-        Ok(())
-    }
-
-    /// The body of the next `p` message.
-    async fn password(&mut self) -> Result<Vec<u8>, Refused> {
-        loop {
-            if let Some((frame, _)) = wire::next_frame(&self.inbox, MAX_AUTH).map_err(protocol)? {
-                let message = wire::parse_frontend(&frame).map_err(protocol)?;
-                let Frontend::Password { body } = message else {
-                    return Err(protocol("expected a password message"));
-                };
-                let (body, length) = (body.to_vec(), frame.bytes.len());
-                self.inbox.drain(..length);
-                return Ok(body);
-            }
-            self.more().await?;
-        }
     }
 
     /// Greets the client, and serves its session in a task of its own: an idle client must not pay

@@ -41,6 +41,13 @@ pub enum Expect {
     OwnQuery,
 }
 
+impl Expect {
+    /// Whether the server answers it with `ReadyForQuery`.
+    fn ends(&self) -> bool {
+        matches!(self, Self::Query | Self::Sync | Self::OwnQuery)
+    }
+}
+
 /// A client's name for a statement.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Named {
@@ -114,7 +121,7 @@ const EVERYTHING: Interest = ALL
 impl Replies {
     /// Takes note of a message that was sent.
     pub fn push(&mut self, expect: Expect) {
-        let ends = matches!(expect, Expect::Query | Expect::Sync | Expect::OwnQuery);
+        let ends = expect.ends();
         self.tracked |= !matches!(expect, Expect::Query | Expect::Sync);
         if ends || !self.skipping {
             self.queue.push_back(expect);
@@ -136,9 +143,7 @@ impl Replies {
     /// Whether a message that ends a cycle was sent and not answered yet.
     #[must_use]
     pub fn ends(&self) -> bool {
-        self.queue
-            .iter()
-            .any(|expect| matches!(expect, Expect::Query | Expect::Sync | Expect::OwnQuery))
+        self.queue.iter().any(Expect::ends)
     }
 
     /// The tags that must be looked at now.
@@ -195,7 +200,11 @@ impl Replies {
 
     fn ready(&mut self) -> Show {
         self.skipping = false;
-        let ended = self.queue.pop_front();
+        // Whatever stands before the end it answers was not answered, and will not be.
+        let mut ended = self.queue.pop_front();
+        while ended.as_ref().is_some_and(|expect| !expect.ends()) {
+            ended = self.queue.pop_front();
+        }
         if self.queue.is_empty() {
             self.tracked = false;
         }
@@ -349,6 +358,14 @@ mod tests {
         let mut simple = replies([Expect::Query]);
         assert!(!simple.copy_in());
         assert!(simple.ends());
+    }
+
+    #[test]
+    fn a_message_that_was_to_fail_and_did_not_leaves_nothing_behind() {
+        let mut replies = replies([Expect::Refused(b"E!"[..].into()), Expect::Sync]);
+        assert_eq!(replies.see(tag::BIND_COMPLETE), (Show::AsIs, None));
+        assert_eq!(replies.see(tag::READY), (Show::AsIs, None));
+        assert!(replies.is_empty());
     }
 
     #[test]

@@ -136,6 +136,8 @@ pub(crate) struct Server {
     pub(crate) statements: ServerStatements,
     pub(crate) unnamed: Option<UnnamedOf>,
     pub(crate) settings: SettingsId,
+    /// It must not serve another session: what is prepared on it is not known any more.
+    pub(crate) spoiled: bool,
     pub(crate) opened: Instant,
     pub(crate) idle_since: Instant,
     /// What it said of itself at login.
@@ -183,6 +185,7 @@ impl Server {
             statements: ServerStatements::default(),
             unnamed: None,
             settings: SettingsId::default(),
+            spoiled: false,
             opened: now,
             idle_since: now,
             greeting,
@@ -194,9 +197,9 @@ impl Server {
         self.running.as_ref().is_some_and(|running| running.requests() > 0)
     }
 
-    /// Whether a cancel request may still arrive at any time.
+    /// Whether it must not serve another session: it is spoiled, or a cancel request may still arrive.
     pub(crate) fn is_doomed(&self) -> bool {
-        self.running.as_ref().is_some_and(|running| running.is_doomed())
+        self.spoiled || self.running.as_ref().is_some_and(|running| running.is_doomed())
     }
 
     /// Whether nothing arrived since the server was last used; else it must not be used again.

@@ -160,6 +160,11 @@ impl Session {
                 if let Err(error) = self.meaning.set(name, value, scope) {
                     tracing::warn!(name, %error, "a setting among other statements was not understood");
                 }
+            } else if matches!(effect, Effect::Deallocate) {
+                // It may have named one of Weir's own, which another session would then miss.
+                if let Some(server) = self.server() {
+                    server.spoiled = true;
+                }
             } else if matches!(effect, Effect::SchemaChange) {
                 self.schema_changed = true;
             } else if matches!(effect, Effect::ResetAll | Effect::DiscardAll) {

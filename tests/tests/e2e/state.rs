@@ -341,3 +341,17 @@ async fn the_last_value_of_a_sequence_is_the_sessions_own_or_refused() {
     other.batch_execute("INSERT INTO drawn DEFAULT VALUES").await.unwrap();
     assert_eq!(one(&client, "SELECT lastval()").await, "3");
 }
+
+#[tokio::test]
+async fn a_session_that_deallocates_weirs_own_statements_disturbs_nobody() {
+    let (_cluster, weir) = rig(0, &pool(&[("default_pool_size", "1")]));
+    let (client, vandal) = (weir.client().await, weir.client().await);
+    let statement = client.prepare("SELECT $1::int + 1").await.unwrap();
+    let sum = async |by: i32| client.query_one(&statement, &[&by]).await.unwrap().get::<_, i32>(0);
+    assert_eq!(sum(1).await, 2);
+    for number in 1..20 {
+        // Some of these names exist on the one server, most do not.
+        drop(vandal.batch_execute(&format!("DEALLOCATE weir_{number}")).await);
+        assert_eq!(sum(number).await, number + 1);
+    }
+}

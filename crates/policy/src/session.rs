@@ -221,16 +221,12 @@ impl Session {
         !kept && statements == 1 && effects.iter().any(asks)
     }
 
-    /// Whether a transaction is open.
-    #[must_use]
-    pub fn in_transaction(&self) -> bool {
-        self.open.is_some()
-    }
-
     /// What reads must not be older than, given the scope's newest ticket.
+    ///
+    /// Whether a read asks for it is decided with the cycle's own wishes: a hint may raise them.
     pub fn fence(&mut self, scope: Ticket, answers: &Answers, epoch: Epoch) -> FenceState {
         let newest = scope.max(self.own);
-        if self.wishes.consistency == Consistency::Eventual || newest == Ticket::default() {
+        if newest == Ticket::default() {
             return self.floor.map_or(FenceState::Open, FenceState::Known);
         }
         if self.resolved.is_none_or(|known| known.ticket != newest || known.epoch != epoch) {
@@ -294,11 +290,6 @@ impl Session {
     /// Goes back to what the session started with (`RESET ALL`, `DISCARD ALL`).
     pub fn reset_all(&mut self) {
         self.wishes = self.initial.clone();
-    }
-
-    /// Adds a pin that the protocol, not a statement, brought about.
-    pub fn pin_for(&mut self, pin: Pin) {
-        self.pins.add(pin);
     }
 
     /// Takes note of an ended cycle.

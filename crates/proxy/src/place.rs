@@ -6,7 +6,10 @@ use std::time::{Duration, Instant};
 use policy::decide::on_primary;
 use policy::session::ServedBy;
 use policy::standby::harms_a_standby;
-use policy::{Ask, Decision, FenceState, Pace, Reason, Role, Target, Topology, Wait, decide};
+use policy::{
+    Ask, Decision, Epoch, FenceState, Pace, Preferences, Reason, Refusal, Role, Target, Topology,
+    Wait, decide,
+};
 use sql::Class;
 use wire::TxStatus;
 
@@ -65,7 +68,7 @@ impl Session {
 
     /// The place of a cycle of a session that keeps its server.
     fn place_held(&mut self, reading: &Reading) -> Result<Option<Placed>, Cause> {
-        let epoch = self.database.cluster.topology.newest().epoch;
+        let epoch = self.epoch();
         let reason = match self.meaning.pin() {
             Some(pin) => Reason::Pinned(pin),
             None if self.database.returns_servers() => Reason::Transaction,
@@ -120,17 +123,20 @@ impl Session {
                     continue;
                 }
                 Target::Wait(Wait::Fresh) => {
-                    if !Box::pin(self.changed_within(self.meaning.wishes().stale_wait, since)).await
-                    {
+                    let wait = self.wishes(reading).stale_wait;
+                    if !Box::pin(self.changed_within(wait, since)).await {
                         attempt = Attempt::Stale(decision.reason);
                     }
                     continue;
                 }
             };
-            let Some(view) = topology.node(node) else { continue };
+            let Some(view) = topology.node(node) else {
+                return Err(self.refuse(Cause::Refused(Refusal::NoReplica), decision.reason));
+            };
             let address = self.pools.address(view, topology.epoch);
             match self.lease_from(&address).await {
-                Ok(lease) => {
+                Ok(None) => {}
+                Ok(Some(lease)) => {
                     self.lease = Some(lease);
                     let mut placed = Placed::on(&address, decision.reason);
                     placed.by = by;
@@ -153,9 +159,25 @@ impl Session {
         }
     }
 
-    async fn lease_from(&self, address: &Rc<Address>) -> Result<Lease, AcquireError> {
+    /// What this cycle wants: the session's wishes, or the hint's.
+    fn wishes<'a>(&'a self, reading: &'a Reading) -> &'a Preferences {
+        reading.hinted.as_deref().unwrap_or_else(|| self.meaning.wishes())
+    }
+
+    /// Which failover the cluster is in now.
+    fn epoch(&self) -> Epoch {
+        self.database.cluster.topology.newest().epoch
+    }
+
+    /// `None` if another node became the primary while the cycle waited for a server of this one.
+    async fn lease_from(&self, address: &Rc<Address>) -> Result<Option<Lease>, AcquireError> {
         let pool = self.pools.of(address.node, &self.worker.shared.registry);
-        pool.acquire(&self.worker, address).await
+        let lease = pool.acquire(&self.worker, address).await?;
+        if address.role == Role::Primary && address.epoch != self.epoch() {
+            lease.give_back();
+            return Ok(None);
+        }
+        Ok(Some(lease))
     }
 
     fn refuse(&self, cause: Cause, reason: Reason) -> Cause {
@@ -200,7 +222,7 @@ impl Session {
 
     /// Waits, for a bounded time, until the session's newest ticket is answered.
     async fn ticket_answered(&mut self) {
-        let epoch = self.database.cluster.topology.newest().epoch;
+        let epoch = self.epoch();
         let mut answers = self.database.cluster.answers.receiver();
         let fence = self.meaning.fence(self.scope.newest(), &answers.borrow(), epoch);
         let FenceState::Pending(ticket) = fence else { return };

@@ -205,6 +205,32 @@ async fn a_promoted_replica_leads_although_the_old_primary_lives() {
 }
 
 #[tokio::test]
+async fn a_write_that_waited_for_a_server_of_the_old_primary_goes_to_the_new_one() {
+    let cluster = Cluster::builder().replicas(1).start().unwrap();
+    let [old, heir] = cluster.nodes() else { panic!("two nodes") };
+    let mut config = config("60s");
+    config.pool.push(("default_pool_size", "1".to_owned()));
+    let weir = Weir::start(WEIR, &cluster, &config);
+    create_ledger(&cluster, &weir).await;
+    let (holder, waiter) = (weir.client().await, weir.client().await);
+    holder.batch_execute("BEGIN; INSERT INTO ledger VALUES (1)").await.unwrap();
+    let write = tokio::spawn(async move {
+        waiter.batch_execute("INSERT INTO ledger VALUES (2)").await.unwrap();
+    });
+    // Until the writer has its place in the line, the test would prove nothing.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert!(!write.is_finished(), "the one server is taken");
+
+    heir.promote().unwrap();
+    wait_primary(&weir, Some(heir));
+    assert!(old.is_running() && !old.is_in_recovery().unwrap(), "the old one could still write");
+    drop(holder);
+    write.await.unwrap();
+    assert_eq!(heir.psql_in("app", "SELECT id FROM ledger").unwrap(), "2");
+    assert_eq!(old.psql_in("app", "SELECT id FROM ledger").unwrap(), "");
+}
+
+#[tokio::test]
 async fn no_client_notices_that_a_replica_dies() {
     let cluster = Cluster::builder().replicas(2).start().unwrap();
     let weir = Weir::start(WEIR, &cluster, &config("60s"));

@@ -63,6 +63,13 @@ fn a_transaction_that_wrote_once_takes_its_ticket_at_commit() {
 }
 
 #[test]
+fn the_fence_is_known_under_eventual_too_for_a_hint_that_asks_for_more() {
+    let eventual = Preferences { consistency: Consistency::Eventual, ..Preferences::default() };
+    let fence = Session::new(eventual).fence(Ticket(1), &Answers::default(), Epoch(1));
+    assert_eq!(fence, FenceState::Pending(Ticket(1)));
+}
+
+#[test]
 fn a_commit_that_begins_the_next_transaction_takes_its_ticket_at_once() {
     let mut session = session();
     let chained = [Effect::Commit { chain: Chain::Yes }];

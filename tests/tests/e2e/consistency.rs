@@ -23,8 +23,13 @@ fn reading(reads: &[(&'static str, &str)]) -> Config {
 }
 
 /// Runs `sql` and waits until both replicas have it.
-async fn prepare(cluster: &Cluster, client: &Client, sql: &str) {
+async fn prepare((cluster, weir): (&Cluster, &Weir), client: &Client, sql: &str) {
     client.batch_execute(sql).await.unwrap();
+    // A table that the catalog does not have yet is the primary's, whatever the replicas show.
+    let table = sql.split_whitespace().nth(2).unwrap();
+    eventually("the table is known", SOON, || {
+        weir.explain("app", &format!("SELECT * FROM {table}")).json()["class"] == "read"
+    });
     for replica in cluster.replicas() {
         cluster.wait_caught_up(replica, SOON).unwrap();
     }
@@ -55,7 +60,7 @@ fn eligibility(weir: &Weir, node: &str) -> String {
 async fn ten_thousand_writes_are_read_back_while_replay_is_paused() {
     let (cluster, weir) = rig(&[]);
     let client = weir.client().await;
-    prepare(&cluster, &client, "CREATE TABLE own (id int PRIMARY KEY)").await;
+    prepare((&cluster, &weir), &client, "CREATE TABLE own (id int PRIMARY KEY)").await;
     pause(&cluster.replicas());
     let insert = client.prepare("INSERT INTO own VALUES ($1)").await.unwrap();
     let select = client.prepare("SELECT id FROM own WHERE id = $1").await.unwrap();
@@ -70,7 +75,7 @@ async fn ten_thousand_writes_are_read_back_while_replay_is_paused() {
 async fn writes_by_the_simple_protocol_are_read_back_while_replay_is_paused() {
     let (cluster, weir) = rig(&[]);
     let client = weir.client().await;
-    prepare(&cluster, &client, "CREATE TABLE own (id int PRIMARY KEY)").await;
+    prepare((&cluster, &weir), &client, "CREATE TABLE own (id int PRIMARY KEY)").await;
     pause(&cluster.replicas());
     for id in 0..1_000 {
         // Alone, in a transaction of its own, and as the last of several statements.
@@ -89,7 +94,7 @@ async fn writes_by_the_simple_protocol_are_read_back_while_replay_is_paused() {
 async fn another_connection_of_the_same_client_reads_what_one_wrote() {
     let (cluster, weir) = rig(&[]);
     let (writer, reader) = (weir.client().await, weir.client().await);
-    prepare(&cluster, &writer, "CREATE TABLE own (id int PRIMARY KEY)").await;
+    prepare((&cluster, &weir), &writer, "CREATE TABLE own (id int PRIMARY KEY)").await;
     pause(&cluster.replicas());
     for id in 0..1_000_i32 {
         writer.execute("INSERT INTO own VALUES ($1)", &[&id]).await.unwrap();
@@ -103,7 +108,7 @@ async fn under_scope_database_every_user_reads_what_any_other_wrote() {
     let (cluster, weir) = rig(&[("scope", "database")]);
     let writer = weir.client().await;
     let other = weir.connect(&weir.config("postgres", "app")).await;
-    prepare(&cluster, &writer, "CREATE TABLE own (id int PRIMARY KEY)").await;
+    prepare((&cluster, &weir), &writer, "CREATE TABLE own (id int PRIMARY KEY)").await;
     pause(&cluster.replicas());
     for id in 0..300 {
         writer.execute("INSERT INTO own VALUES ($1)", &[&id]).await.unwrap();
@@ -117,7 +122,7 @@ async fn under_scope_client_another_user_is_not_held_back_by_a_write() {
     let (cluster, weir) = rig(&[("max_lag", "off")]);
     let writer = weir.client().await;
     let other = weir.connect(&weir.config("postgres", "app")).await;
-    prepare(&cluster, &writer, "CREATE TABLE own (id int PRIMARY KEY)").await;
+    prepare((&cluster, &weir), &writer, "CREATE TABLE own (id int PRIMARY KEY)").await;
     pause(&cluster.replicas());
     writer.execute("INSERT INTO own VALUES (1)", &[]).await.unwrap();
     assert_eq!(number(&writer, "SELECT count(*) FROM own").await, 1);
@@ -130,7 +135,7 @@ async fn under_scope_client_another_user_is_not_held_back_by_a_write() {
 async fn a_commit_that_was_not_flushed_is_read_back() {
     let (cluster, weir) = rig(&[("scope", "connection")]);
     let client = weir.client().await;
-    prepare(&cluster, &client, "CREATE TABLE own (id int PRIMARY KEY)").await;
+    prepare((&cluster, &weir), &client, "CREATE TABLE own (id int PRIMARY KEY)").await;
     let slow = "ALTER SYSTEM SET wal_writer_delay = '10s'; SELECT pg_reload_conf()";
     cluster.primary().psql(slow).unwrap();
     client.batch_execute("SET synchronous_commit = off").await.unwrap();
@@ -171,7 +176,7 @@ async fn over_nine_reads_in_ten_are_served_by_replicas_when_one_statement_in_ten
         "CREATE TABLE own (id int PRIMARY KEY, n int); \
          INSERT INTO own SELECT id, 0 FROM generate_series(1, {SESSIONS}) id"
     );
-    prepare(&cluster, &admin, &rows).await;
+    prepare((&cluster, &weir), &admin, &rows).await;
     let mut sessions = Vec::new();
     for session in 1..=SESSIONS {
         let client = weir.client().await;
@@ -216,7 +221,7 @@ async fn steps_back(client: &Client) -> (usize, Vec<String>) {
 async fn a_session_never_sees_a_counter_go_back_although_one_replica_stands_still() {
     let (cluster, weir) = rig(&[("scope", "connection"), ("max_lag", "off")]);
     let admin = weir.client().await;
-    prepare(&cluster, &admin, "CREATE TABLE counter AS SELECT 0 AS n").await;
+    prepare((&cluster, &weir), &admin, "CREATE TABLE counter AS SELECT 0 AS n").await;
     pause(&[cluster.replicas()[0]]);
     let (done, stop) = tokio::sync::oneshot::channel();
     let primary = cluster.primary().clone();
@@ -239,7 +244,7 @@ async fn a_session_never_sees_a_counter_go_back_although_one_replica_stands_stil
 async fn a_session_that_read_on_the_primary_sees_no_less_on_a_replica() {
     let (cluster, weir) = rig(&[("scope", "connection"), ("max_lag", "off")]);
     let client = weir.client().await;
-    prepare(&cluster, &client, "CREATE TABLE counter AS SELECT 0 AS n").await;
+    prepare((&cluster, &weir), &client, "CREATE TABLE counter AS SELECT 0 AS n").await;
     pause(&cluster.replicas());
     let primary = cluster.primary().connect("app", "app").await.unwrap();
     for turn in 1..=100 {
@@ -254,7 +259,7 @@ async fn a_session_that_read_on_the_primary_sees_no_less_on_a_replica() {
 async fn a_replica_beyond_max_lag_is_left_out_until_it_has_caught_up() {
     let (cluster, weir) = rig(&[("consistency", "eventual"), ("max_lag", "500ms")]);
     let client = weir.client().await;
-    prepare(&cluster, &client, "CREATE TABLE counter AS SELECT 0 AS n").await;
+    prepare((&cluster, &weir), &client, "CREATE TABLE counter AS SELECT 0 AS n").await;
     let (behind, fresh) = (cluster.replicas()[0], cluster.replicas()[1]);
     pause(&[behind]);
     // An idle primary makes nobody late: only what a replica has not replayed does.
@@ -282,7 +287,7 @@ async fn a_replica_beyond_max_lag_is_left_out_until_it_has_caught_up() {
 async fn a_read_that_no_replica_can_serve_does_what_on_stale_says() {
     let (cluster, weir) = rig(&[("consistency", "eventual"), ("max_lag", "500ms")]);
     let client = weir.client().await;
-    prepare(&cluster, &client, "CREATE TABLE counter AS SELECT 0 AS n").await;
+    prepare((&cluster, &weir), &client, "CREATE TABLE counter AS SELECT 0 AS n").await;
     let replicas: Vec<Node> = cluster.replicas().into_iter().cloned().collect();
     pause(&cluster.replicas());
     client.batch_execute("UPDATE counter SET n = n + 1").await.unwrap();
@@ -322,7 +327,7 @@ async fn a_read_that_no_replica_can_serve_does_what_on_stale_says() {
 async fn a_token_makes_another_session_see_what_one_wrote() {
     let (cluster, weir) = rig(&[("scope", "connection"), ("max_lag", "off")]);
     let (writer, reader) = (weir.client().await, weir.client().await);
-    prepare(&cluster, &writer, "CREATE TABLE notes (id int PRIMARY KEY)").await;
+    prepare((&cluster, &weir), &writer, "CREATE TABLE notes (id int PRIMARY KEY)").await;
     let (behind, fresh) = (cluster.replicas()[0], cluster.replicas()[1]);
     pause(&[behind]);
     let mut by_replica = 0;

@@ -83,12 +83,12 @@ fn start(up: &Up) -> Outcome {
     let cluster = builder.start()?;
     welcome_caller(cluster.primary())?;
     cluster.record().save(&record(&home))?;
-    print_nodes(&cluster.record())?;
     if up.foreground {
-        wait_for_the_end()?;
+        wait_for_the_end(|| print_nodes(&cluster.record()))?;
         drop(cluster);
         return forget(&home);
     }
+    print_nodes(&cluster.record())?;
     cluster.detach()?;
     Ok(())
 }
@@ -149,11 +149,14 @@ fn print_nodes(cluster: &Detached) -> Outcome {
 }
 
 /// Returns at Ctrl-C, SIGTERM, SIGHUP or when standard input ends.
+///
+/// Announces only once signals are heeded: whoever reads it may send one at once.
 #[tokio::main(flavor = "current_thread")]
-async fn wait_for_the_end() -> io::Result<()> {
+async fn wait_for_the_end(announce: impl FnOnce() -> Outcome) -> Outcome {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut hangup = signal(SignalKind::hangup())?;
+    announce()?;
     let (sender, mut input) = mpsc::channel::<()>(1);
     // A terminal has Ctrl-C; /dev/null is what a service gets, and ends at once.
     let mute = fs::read_link("/proc/self/fd/0").is_ok_and(|path| path == Path::new("/dev/null"));

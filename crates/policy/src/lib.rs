@@ -13,6 +13,8 @@
 //! | [`rules`] | what did the operator and the session ask for? |
 //! | [`decide`](mod@decide) | which node serves this cycle, and why? |
 //! | [`session`] | what must a session remember between cycles? |
+//! | [`settings`] | which settings does a session have, and how is a server brought to them? |
+//! | [`reports`] | what do servers report of themselves, and what was the client told? |
 //! | [`signal`] | what does the data path tell control? |
 //! | [`standby`] | what must a standby not be asked, and when is its refusal not the last word? |
 //! | [`replies`] | which reply belongs to which message? |
@@ -30,8 +32,10 @@ pub mod lag;
 pub mod lsn;
 pub mod prepared;
 pub mod replies;
+pub mod reports;
 pub mod rules;
 pub mod session;
+pub mod settings;
 pub mod signal;
 pub mod standby;
 #[cfg(test)]

@@ -31,12 +31,13 @@ pub struct Interner {
 }
 
 impl Interner {
-    /// The statement of this content.
-    pub fn intern(&mut self, sql: &[u8], types: &[u8]) -> Rc<Statement> {
+    /// The statement of this content, as sessions of this [shape](crate::settings::Settings::shape)
+    /// mean it: a server resolves names and literals when it parses.
+    pub fn intern(&mut self, (sql, types): (&[u8], &[u8]), shape: &[u8]) -> Rc<Statement> {
         self.key.clear();
-        self.key.extend_from_slice(sql);
-        self.key.push(0);
-        self.key.extend_from_slice(types);
+        for part in [shape, &[0], types, &[0], sql] {
+            self.key.extend_from_slice(part);
+        }
         if let Some(statement) = self.known.get(self.key.as_slice()).and_then(Weak::upgrade) {
             return statement;
         }
@@ -45,6 +46,12 @@ impl Interner {
         let statement = Rc::new(Statement { id: self.next, sql: sql.into(), types: types.into() });
         self.known.insert(self.key.as_slice().into(), Rc::downgrade(&statement));
         statement
+    }
+
+    /// Gives the content of `statement` another number from now on: what servers have prepared by
+    /// this one is of a schema that is gone.
+    pub fn retire(&mut self, statement: &Rc<Statement>) {
+        self.known.retain(|_, known| known.as_ptr() != Rc::as_ptr(statement));
     }
 
     /// Forgets what nobody uses any more, each time the table has doubled.
@@ -86,6 +93,13 @@ impl ClientStatements {
     /// Remembers a named statement; the server has parsed it.
     pub fn insert(&mut self, name: &[u8], statement: Rc<Statement>) {
         self.named.insert(name.into(), statement);
+    }
+
+    /// Lets every name of one statement mean another.
+    pub fn replace(&mut self, old: &Rc<Statement>, new: &Rc<Statement>) {
+        for statement in self.named.values_mut().filter(|statement| Rc::ptr_eq(statement, old)) {
+            *statement = Rc::clone(new);
+        }
     }
 
     /// Forgets a named statement; closing one that does not exist is no error.
@@ -175,16 +189,26 @@ mod tests {
     #[test]
     fn equal_content_is_one_statement_and_other_types_are_another() {
         let mut interner = Interner::default();
-        let first = interner.intern(b"SELECT $1", &[0, 0, 0, 23]);
-        assert_eq!(interner.intern(b"SELECT $1", &[0, 0, 0, 23]).id, first.id);
-        assert_ne!(interner.intern(b"SELECT $1", &[0, 0, 0, 25]).id, first.id);
+        let mut intern = |types: &[u8], shape: &[u8]| interner.intern((b"SELECT $1", types), shape);
+        let first = intern(&[0, 0, 0, 23], b"");
+        assert_eq!(intern(&[0, 0, 0, 23], b"").id, first.id);
+        assert_ne!(intern(&[0, 0, 0, 25], b"").id, first.id);
+        assert_ne!(intern(&[0, 0, 0, 23], b"search_path\0a\0").id, first.id);
+    }
+
+    #[test]
+    fn a_retired_statement_is_parsed_under_another_number() {
+        let mut interner = Interner::default();
+        let first = interner.intern((b"SELECT 1", b""), b"");
+        interner.retire(&first);
+        assert_ne!(interner.intern((b"SELECT 1", b""), b"").id, first.id);
     }
 
     #[test]
     fn a_number_is_not_used_again_once_its_statement_is_gone() {
         let mut interner = Interner::default();
-        let first = interner.intern(b"SELECT 1", &[]).id;
-        assert_ne!(interner.intern(b"SELECT 1", &[]).id, first);
+        let first = interner.intern((b"SELECT 1", b""), b"").id;
+        assert_ne!(interner.intern((b"SELECT 1", b""), b"").id, first);
     }
 
     #[test]

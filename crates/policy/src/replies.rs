@@ -27,6 +27,8 @@ pub enum Expect {
     SkippedClose(Box<[u8]>),
     /// Weir's own `Close` of a statement that was least recently used.
     OwnClose(StatementId),
+    /// Nothing, in this place: with all before it the client has forgotten a statement by SQL.
+    Forget(Box<[u8]>),
     /// The client's `Describe` of a statement or portal.
     Describe,
     /// The client's `Execute`.
@@ -37,14 +39,21 @@ pub enum Expect {
     Query,
     /// The client's `Sync`.
     Sync,
+    /// Weir's own `Sync` behind messages of the client's, who asked for a `Flush`.
+    OwnSync,
     /// Weir's own query: nothing of its answer is shown.
     OwnQuery,
+    /// Weir's own question, the same: its one value is wanted.
+    OwnQuestion,
 }
 
 impl Expect {
     /// Whether the server answers it with `ReadyForQuery`.
     fn ends(&self) -> bool {
-        matches!(self, Self::Query | Self::Sync | Self::OwnQuery)
+        matches!(
+            self,
+            Self::Query | Self::Sync | Self::OwnSync | Self::OwnQuery | Self::OwnQuestion
+        )
     }
 }
 
@@ -78,7 +87,9 @@ pub enum Learned {
     OnServer(StatementId),
     /// The server has forgotten this statement.
     OffServer(StatementId),
-    /// The client has forgotten this name.
+    /// The client has forgotten this name, and is told so.
+    Closed(Box<[u8]>),
+    /// The client has forgotten this name, as it was told already.
     Forgotten(Box<[u8]>),
 }
 
@@ -99,15 +110,15 @@ const ENDS: Interest = Interest::of(&[
     tag::ERROR,
     tag::COPY_IN,
     tag::COPY_BOTH,
+    tag::EMPTY_QUERY,
+    tag::PORTAL_SUSPENDED,
 ]);
 const ALL: Interest = ENDS
     .with(tag::PARSE_COMPLETE)
     .with(tag::BIND_COMPLETE)
     .with(tag::CLOSE_COMPLETE)
     .with(tag::ROW_DESCRIPTION)
-    .with(tag::NO_DATA)
-    .with(tag::PORTAL_SUSPENDED)
-    .with(tag::EMPTY_QUERY);
+    .with(tag::NO_DATA);
 /// While nothing is shown, every message must be seen.
 const EVERYTHING: Interest = ALL
     .with(tag::DATA_ROW)
@@ -140,17 +151,18 @@ impl Replies {
         !self.tracked
     }
 
-    /// Whether a message that ends a cycle was sent and not answered yet.
+    /// Whether what was sent ends with a message that the server answers with `ReadyForQuery`,
+    /// and that answer is still to come.
     #[must_use]
     pub fn ends(&self) -> bool {
-        self.queue.iter().any(Expect::ends)
+        self.queue.back().is_some_and(Expect::ends)
     }
 
     /// The tags that must be looked at now.
     #[must_use]
     pub fn interest(&self) -> Interest {
         match (self.tracked, self.queue.front()) {
-            (_, Some(Expect::OwnQuery)) => EVERYTHING,
+            (_, Some(Expect::OwnQuery | Expect::OwnQuestion)) => EVERYTHING,
             (true, _) => ALL,
             (false, _) => ENDS,
         }
@@ -159,14 +171,21 @@ impl Replies {
     /// Whether replies are Weir's own business now.
     #[must_use]
     pub fn own(&self) -> bool {
-        matches!(self.queue.front(), Some(Expect::OwnQuery))
+        matches!(self.queue.front(), Some(Expect::OwnQuery | Expect::OwnQuestion))
+    }
+
+    /// Whether replies answer Weir's own question now.
+    #[must_use]
+    pub fn answers(&self) -> bool {
+        matches!(self.queue.front(), Some(Expect::OwnQuestion))
     }
 
     /// The reply that the client is owed before anything else, if there is one.
     pub fn owed(&mut self) -> Option<Learned> {
         let owed = match self.queue.front()? {
             Expect::SkippedParse(named) => Learned::Prepared(named.clone()),
-            Expect::SkippedClose(name) => Learned::Forgotten(name.clone()),
+            Expect::SkippedClose(name) => Learned::Closed(name.clone()),
+            Expect::Forget(name) => Learned::Forgotten(name.clone()),
             Expect::Parse(_)
             | Expect::OwnParse(_)
             | Expect::Bind
@@ -177,7 +196,9 @@ impl Replies {
             | Expect::Refused(_)
             | Expect::Query
             | Expect::Sync
-            | Expect::OwnQuery => return None,
+            | Expect::OwnSync
+            | Expect::OwnQuery
+            | Expect::OwnQuestion => return None,
         };
         self.queue.pop_front();
         Some(owed)
@@ -208,7 +229,10 @@ impl Replies {
         if self.queue.is_empty() {
             self.tracked = false;
         }
-        if ended == Some(Expect::OwnQuery) { Show::Nothing } else { Show::AsIs }
+        match ended {
+            Some(Expect::OwnSync | Expect::OwnQuery | Expect::OwnQuestion) => Show::Nothing,
+            _ => Show::AsIs,
+        }
     }
 
     fn error(&mut self) -> Show {
@@ -219,7 +243,7 @@ impl Replies {
         while self
             .queue
             .front()
-            .is_some_and(|expect| !matches!(expect, Expect::Query | Expect::Sync))
+            .is_some_and(|expect| !matches!(expect, Expect::Query | Expect::Sync | Expect::OwnSync))
         {
             self.queue.pop_front();
         }
@@ -316,8 +340,24 @@ mod tests {
         assert_eq!(replies.owed(), None, "the Bind before it is not answered yet");
         assert_eq!(replies.see(tag::BIND_COMPLETE), (Show::AsIs, None));
         assert_eq!(replies.owed(), Some(Learned::Prepared(named("s", 7))));
-        assert_eq!(replies.owed(), Some(Learned::Forgotten(b"t"[..].into())));
+        assert_eq!(replies.owed(), Some(Learned::Closed(b"t"[..].into())));
         assert_eq!(replies.owed(), None);
+    }
+
+    #[test]
+    fn an_own_sync_ends_an_error_and_is_not_shown() {
+        let mut replies = replies([Expect::Parse(None), Expect::Describe, Expect::OwnSync]);
+        assert_eq!(replies.see(tag::ERROR).0, Show::AsIs);
+        assert_eq!(replies.see(tag::READY).0, Show::Nothing);
+        assert!(replies.is_empty());
+    }
+
+    #[test]
+    fn a_group_behind_an_own_query_is_open_until_its_sync() {
+        let mut replies = replies([Expect::OwnQuery, Expect::Parse(None)]);
+        assert!(!replies.ends());
+        replies.push(Expect::Sync);
+        assert!(replies.ends());
     }
 
     #[test]

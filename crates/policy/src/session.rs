@@ -1,23 +1,32 @@
 //! What must a session remember between cycles: wishes, pins, transaction, fence?
 //!
 //! One [`Session`] per client connection, fed with what each cycle did ([`Seen`]); it answers
-//! whether the server is kept ([`Hold`]) and who must take a ticket. It does not know sockets,
-//! statements' names or which bytes were sent.
+//! whether the server is kept ([`Hold`]) and who must take a ticket. What statements do to settings
+//! and pins is in `effects`, what ROLLBACK undoes in `undo`, when a pin is over in `pins`. It does
+//! not know sockets, statements' names or which bytes were sent.
 
-mod left;
+mod effects;
+mod pins;
 #[cfg(test)]
 mod tests;
+mod undo;
 
+use std::rc::Rc;
 use std::time::Instant;
 
 use sql::{Class, Effect, Pin, SetScope, Why};
 use wire::TxStatus;
 
-pub(crate) use self::left::{StateLeft, state_left_by};
+use self::undo::{Open, Start, Undoable};
+
+pub use self::effects::NEVER;
+pub(crate) use self::pins::pinned_by;
+pub use self::pins::{LEFTOVERS, Pins};
 use crate::clock::{Answers, Ticket};
 use crate::decide::{FenceState, LastRead, RouteFrom};
 use crate::lsn::Fence;
 use crate::rules::{Consistency, PreferenceError, Preferences, Route};
+use crate::settings::{KnownSettings, Settings};
 use crate::topology::{Epoch, NodeId};
 
 /// Whether the server goes back to its pool after a cycle.
@@ -28,6 +37,9 @@ pub enum Hold {
     Return,
     /// A transaction or a pin ties the session to it.
     Keep,
+    /// A pin ties the session to it that may be over: ask the server ([`LEFTOVERS`]), then
+    /// [`Session::asked`].
+    Ask,
 }
 
 /// Who must take a ticket before the client is told that its cycle ended.
@@ -72,6 +84,12 @@ pub struct Seen<'a> {
     pub why: Why,
     /// What the cycle's statements do to the session.
     pub effects: &'a [Effect],
+    /// Which step of the cycle each effect is of: a statement of a `Query`, or an `Execute`.
+    pub steps: &'a [u32],
+    /// How many steps were carried out.
+    pub completed: u32,
+    /// The steps that were answered `ROLLBACK`, whatever they asked for.
+    pub rolled_back: &'a [u32],
     /// How many statements the cycle held.
     pub statements: u32,
     /// The transaction status behind it.
@@ -94,59 +112,32 @@ pub struct Settled {
     pub hold: Hold,
     /// Who takes a ticket, before the client hears of the end.
     pub ticket: TakeTicket,
-    /// Whether the cycle's one `SET`, `RESET` or `DISCARD` succeeded and belongs to the settings
-    /// that are replayed on other servers.
-    pub settings: SettingsChange,
+    /// Whether the server is set to what [`Session::on_server`] says.
+    pub settings: ServerSettings,
 }
 
-/// Whether a cycle changed the settings that travel with the session.
+/// What is known of a server's settings.
 #[must_use]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SettingsChange {
-    /// No.
-    None,
-    /// As its one effect says.
-    Replayed,
-}
-
-/// A set of [`Pin`]s.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Pins(Vec<Pin>);
-
-impl Pins {
-    /// The first cause, if there is any.
-    #[must_use]
-    pub fn first(&self) -> Option<Pin> {
-        self.0.first().copied()
-    }
-
-    fn add(&mut self, pin: Pin) {
-        if !self.0.contains(&pin) {
-            self.0.push(pin);
-        }
-    }
-}
-
-/// An open transaction.
-#[derive(Debug, Clone)]
-struct Open {
-    /// Whether anything so far may have written.
-    wrote: bool,
-    /// The wishes to go back to if it is rolled back.
-    on_rollback: Preferences,
-    /// The wishes to go back to if it commits: `SET LOCAL` is forgotten.
-    on_commit: Preferences,
+pub enum ServerSettings {
+    /// They are as before, but for what the session knows.
+    AsTold,
+    /// They are what a login gives.
+    Fresh,
+    /// Something ran that may have changed any of them.
+    Unknown,
 }
 
 /// The meaning of one client's session.
 #[derive(Debug, Clone)]
 pub struct Session {
-    configured: Preferences,
-    /// What `RESET` goes back to: the configuration, and the startup options on top of it.
-    initial: Preferences,
-    wishes: Preferences,
-    open: Option<Open>,
+    configured: Rc<Preferences>,
+    start: Start,
+    now: Undoable,
+    open: Option<Box<Open>>,
     pins: Pins,
+    /// Something ran since the server was last asked what is left in it.
+    suspect: bool,
     own: Ticket,
     floor: Option<Fence>,
     resolved: Option<Resolved>,
@@ -161,15 +152,21 @@ struct Resolved {
 }
 
 impl Session {
-    /// A session that starts with what the configuration says.
+    /// A session that starts with what the configuration and its startup packet say.
     #[must_use]
-    pub fn new(configured: Preferences) -> Self {
+    pub fn new(configured: Rc<Preferences>, settings: Rc<Settings>) -> Self {
         Self {
-            wishes: configured.clone(),
-            initial: configured.clone(),
+            start: Start { wishes: Rc::clone(&configured), settings: Rc::clone(&settings) },
+            now: Undoable {
+                wishes: Rc::clone(&configured),
+                local: None,
+                wanted: Rc::clone(&settings),
+                on_server: settings,
+            },
             configured,
             open: None,
             pins: Pins::default(),
+            suspect: false,
             own: Ticket::default(),
             floor: None,
             resolved: None,
@@ -179,19 +176,48 @@ impl Session {
 
     /// Makes what is set so far, by startup options, what `RESET` goes back to.
     pub fn started(&mut self) {
-        self.initial = self.wishes.clone();
+        self.start.wishes = Rc::clone(&self.now.wishes);
     }
 
     /// What the session wants now.
     #[must_use]
     pub fn wishes(&self) -> &Preferences {
-        &self.wishes
+        self.now.local.as_ref().unwrap_or(&self.now.wishes)
+    }
+
+    /// The settings that the session wants a server to have.
+    #[must_use]
+    pub fn settings(&self) -> &Rc<Settings> {
+        &self.now.wanted
+    }
+
+    /// The settings that the session's server has, if it had those of the session when it came.
+    #[must_use]
+    pub fn on_server(&self) -> &Rc<Settings> {
+        &self.now.on_server
+    }
+
+    /// The settings that the session started with.
+    #[must_use]
+    pub fn startup(&self) -> &Rc<Settings> {
+        &self.start.settings
+    }
+
+    /// Takes note that the server is brought to the session's settings in front of the next cycle.
+    pub fn brought(&mut self) {
+        self.now.on_server = Rc::clone(&self.now.wanted);
+    }
+
+    /// Whether the server's settings must be left as they are: some are known to it alone.
+    #[must_use]
+    pub fn leaves_settings_alone(&self) -> bool {
+        self.pins.hides_settings()
     }
 
     /// Which layer set the route.
     #[must_use]
     pub fn route_from(&self) -> RouteFrom {
-        if self.wishes.route == self.configured.route {
+        if self.wishes().route == self.configured.route {
             RouteFrom::Config
         } else {
             RouteFrom::Session
@@ -210,6 +236,18 @@ impl Session {
         self.pins.first()
     }
 
+    /// All causes for which the session keeps its server.
+    #[must_use]
+    pub fn pins(&self) -> Pins {
+        self.pins
+    }
+
+    /// The pin that the cycle would begin, if it would and the session has none yet.
+    #[must_use]
+    pub fn would_pin(&self, effects: &[Effect]) -> Option<Pin> {
+        effects.iter().filter_map(pinned_by).find(|pin| !self.pins.has(*pin))
+    }
+
     /// Whether a lone statement asks for what an earlier one left in its server (`currval`,
     /// `lastval`), while nothing says that the session is on that server again.
     ///
@@ -217,8 +255,13 @@ impl Session {
     #[must_use]
     pub fn asks_for_a_lost_value(&self, statements: u32, effects: &[Effect]) -> bool {
         let asks = |effect: &Effect| *effect == Effect::Pin(Pin::SequenceValue);
-        let kept = self.open.is_some() || self.pins.first().is_some();
+        let kept = self.open.is_some() || !self.pins.is_empty();
         !kept && statements == 1 && effects.iter().any(asks)
+    }
+
+    /// Keeps the server for the sequence values that it may have drawn for the session.
+    pub fn keep_values(&mut self) {
+        self.pins.add(Pin::SequenceValue);
     }
 
     /// What reads must not be older than, given the scope's newest ticket.
@@ -269,71 +312,57 @@ impl Session {
         value: Option<&str>,
         scope: SetScope,
     ) -> Result<(), PreferenceError> {
-        let initial = self.initial.clone();
-        let apply = |wishes: &mut Preferences| match value {
-            Some(value) => wishes.set(name, value),
-            None => initial
-                .get(name)
-                .map_or(Err(PreferenceError::UnknownName), |value| wishes.set(name, &value)),
-        };
         // Outside of a transaction SET LOCAL has no effect (manual, SET).
         if scope == SetScope::Local && self.open.is_none() {
-            return apply(&mut self.wishes.clone());
+            return self.now.clone().set_wish(&self.start, (name, value), scope);
         }
-        apply(&mut self.wishes)?;
-        if let (SetScope::Session, Some(open)) = (scope, self.open.as_mut()) {
-            apply(&mut open.on_commit)?;
-        }
-        Ok(())
+        self.now.set_wish(&self.start, (name, value), scope)
     }
 
-    /// Goes back to what the session started with (`RESET ALL`, `DISCARD ALL`).
-    pub fn reset_all(&mut self) {
-        self.wishes = self.initial.clone();
+    /// Goes back to a new session's settings and wishes (`DISCARD ALL` without a server).
+    pub fn discard_all(&mut self, known: &KnownSettings) {
+        self.now.discard_all(known, &self.start);
     }
 
     /// Takes note of an ended cycle.
-    pub fn settle(&mut self, seen: &Seen<'_>) -> Settled {
+    pub fn settle(&mut self, seen: &Seen<'_>, known: &KnownSettings) -> Settled {
+        let was_open = self.open.is_some();
         let wrote = may_write(seen) || self.open.as_ref().is_some_and(|open| open.wrote);
-        let settings = self.pins_after(seen);
-        let ticket = self.ticket_after(seen, wrote);
-        self.transaction_after(seen, wrote);
+        let pins = self.pins;
+        let settings = self.carry_out(seen, known);
+        // What began within a transaction may end with it.
+        self.suspect |= self.pins != pins && (was_open || self.open.is_some() || seen.failed);
+        let ticket = self.ticket_after(seen, (wrote, was_open));
+        if let Some(open) = self.open.as_mut() {
+            open.wrote = wrote;
+        }
         if let ServedBy::Replica(node) = seen.by {
             self.last_read = Some(LastRead { node, answered: seen.at });
         } else if ticket != TakeTicket::Nobody {
             // From here on the ticket stands for all that was seen so far.
             self.last_read = None;
         }
-        let tied = seen.status != TxStatus::Idle || self.pins.first().is_some();
-        Settled { hold: if tied { Hold::Keep } else { Hold::Return }, ticket, settings }
+        Settled { hold: self.hold_after(seen), ticket, settings }
     }
 
-    /// A lone statement that failed did nothing; of several, some may have: too many pins cost a
-    /// server, too few leak state to the next session.
-    fn pins_after(&mut self, seen: &Seen<'_>) -> SettingsChange {
-        let alone = seen.statements == 1;
-        if seen.failed && alone {
-            return SettingsChange::None;
+    fn hold_after(&mut self, seen: &Seen<'_>) -> Hold {
+        self.suspect |= self.pins.can_be_asked_for()
+            && (seen.failed || seen.effects.iter().any(pins::may_release));
+        match (seen.status, self.suspect) {
+            (TxStatus::Idle, true) => Hold::Ask,
+            (TxStatus::Idle, false) if self.pins.is_empty() => Hold::Return,
+            (TxStatus::Idle | TxStatus::Open | TxStatus::Failed, _) => Hold::Keep,
         }
-        let replayed = alone && seen.status == TxStatus::Idle && self.open.is_none();
-        let mut change = SettingsChange::None;
-        for effect in seen.effects {
-            match state_left_by(effect) {
-                StateLeft::Pin(pin) => self.pins.add(pin),
-                StateLeft::Setting if replayed => change = SettingsChange::Replayed,
-                StateLeft::Setting => self.pins.add(Pin::SessionSetting),
-                StateLeft::Clean if replayed => {
-                    self.pins.0.clear();
-                    change = SettingsChange::Replayed;
-                }
-                StateLeft::Nothing | StateLeft::Clean => {}
-            }
-        }
-        change
     }
 
-    #[expect(clippy::fn_params_excessive_bools, reason = "a fact of the transaction, not a mode")]
-    fn ticket_after(&self, seen: &Seen<'_>, wrote: bool) -> TakeTicket {
+    /// Takes note of the server's answer to [`LEFTOVERS`].
+    pub fn asked(&mut self, letters: &[u8]) -> Hold {
+        self.suspect = false;
+        self.pins = self.pins.corrected(letters);
+        if self.pins.is_empty() { Hold::Return } else { Hold::Keep }
+    }
+
+    fn ticket_after(&self, seen: &Seen<'_>, (wrote, was_open): (bool, bool)) -> TakeTicket {
         if matches!(seen.by, ServedBy::Replica(_)) {
             return TakeTicket::Nobody;
         }
@@ -341,61 +370,63 @@ impl Session {
             return TakeTicket::Nobody;
         }
         // A lone ROLLBACK, or a lone COMMIT that was answered ROLLBACK, made nothing visible.
-        let undone =
-            seen.last == LastCommand::Rollback && seen.statements == 1 && self.open.is_some();
-        match (wrote && !undone, self.wishes.consistency) {
+        let undone = seen.last == LastCommand::Rollback && seen.statements == 1 && was_open;
+        match (wrote && !undone, self.wishes().consistency) {
             (true, _) => TakeTicket::Scope,
             (false, Consistency::Session) => TakeTicket::Session,
             (false, Consistency::Eventual) => TakeTicket::Nobody,
         }
     }
 
-    #[expect(clippy::fn_params_excessive_bools, reason = "a fact of the transaction, not a mode")]
-    fn transaction_after(&mut self, seen: &Seen<'_>, wrote: bool) {
-        if seen.status == TxStatus::Idle {
-            if let Some(open) = self.open.take() {
-                self.wishes = if seen.last == LastCommand::Rollback {
-                    open.on_rollback
-                } else {
-                    open.on_commit
-                };
-            }
-            return;
-        }
-        match self.open.as_mut() {
-            Some(open) => open.wrote = wrote,
-            None => {
-                self.open = Some(Open {
-                    wrote,
-                    on_rollback: self.wishes.clone(),
-                    on_commit: self.wishes.clone(),
-                });
-            }
-        }
-    }
-
     /// Takes note that Weir itself opened a transaction whose `BEGIN` it still holds back.
     pub fn begin_deferred(&mut self) {
-        self.open = Some(Open {
-            wrote: false,
-            on_rollback: self.wishes.clone(),
-            on_commit: self.wishes.clone(),
-        });
+        self.open = Some(Box::new(Open::new(self.now.clone())));
     }
 
     /// Takes note that a held-back transaction ended without a server having seen it.
     #[expect(clippy::fn_params_excessive_bools, reason = "the two ways a transaction ends")]
     pub fn end_deferred(&mut self, committed: bool) {
-        if let Some(open) = self.open.take() {
-            self.wishes = if committed { open.on_commit } else { open.on_rollback };
-        }
+        if committed { self.commit() } else { self.roll_back() }
     }
 
     /// Whether the session asked for the primary (or for a replica) by `weir.route`.
     #[must_use]
     pub fn route(&self) -> Route {
-        self.wishes.route
+        self.wishes().route
     }
+}
+
+/// Whether a statement is about what only a server could know that the session keeps.
+///
+/// Where the session has none there is nothing that a server could do for it.
+#[must_use]
+pub fn is_for_a_kept_server(effect: &Effect) -> bool {
+    matches!(
+        effect,
+        Effect::DiscardAll
+            | Effect::DiscardPlans
+            | Effect::DiscardTemp
+            | Effect::DiscardSequences
+            | Effect::DeallocateAll
+            | Effect::Deallocate(_)
+            | Effect::Unlisten
+    )
+}
+
+/// Whether a cycle may have drawn a sequence value, which `currval` and `lastval` then tell.
+#[must_use]
+pub fn may_draw(class: Class, why: Why) -> bool {
+    let draws_nothing = matches!(
+        why,
+        Why::LockingClause
+            | Why::Ddl
+            | Why::Utility
+            | Why::Notify
+            | Why::Transaction
+            | Why::SessionState
+            | Why::Cursor
+    );
+    class == Class::Write && !draws_nothing
 }
 
 /// Whether a cycle may have written.

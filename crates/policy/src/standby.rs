@@ -1,9 +1,9 @@
 //! What must a standby not be asked, and when is its refusal not the last word?
 
-use sql::{Class, Effect, Why};
-use wire::SqlState;
+use sql::{Class, Effect, Pin, Why};
+use wire::{ErrorFields, SqlState};
 
-use crate::session::{StateLeft, state_left_by};
+use crate::session::pinned_by;
 
 /// Whether a statement may succeed on a standby and do the wrong thing there.
 ///
@@ -13,8 +13,8 @@ use crate::session::{StateLeft, state_left_by};
 pub fn harms_a_standby(class: Class, why: Why, effects: &[Effect]) -> bool {
     // What outlives the transaction would tie the session to a server that can never write.
     let stays = |effect: &Effect| {
-        matches!(state_left_by(effect), StateLeft::Pin(_) | StateLeft::Setting)
-            || *effect == Effect::Unlisten
+        pinned_by(effect).is_some()
+            || matches!(effect, Effect::Unlisten | Effect::Pin(Pin::SequenceValue))
     };
     let unknowable = matches!(
         why,
@@ -61,6 +61,14 @@ pub fn may_succeed_elsewhere(code: SqlState) -> bool {
     )
 }
 
+/// Whether a statement was prepared before its tables changed, so that it has to be prepared anew.
+///
+/// The code alone says no more than "not supported"; the message may be translated.
+#[must_use]
+pub fn is_stale_plan(error: &ErrorFields<'_>) -> bool {
+    error.code == SqlState::FEATURE_NOT_SUPPORTED && error.routine == b"RevalidateCachedQuery"
+}
+
 /// Whether this refusal is about the node, not the statement, so that any other standby will do.
 ///
 /// Reads go on by it when a standby ends while there is no primary.
@@ -71,7 +79,7 @@ pub fn another_standby_will_do(code: SqlState) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use sql::{Pin, SetScope};
+    use sql::SetScope;
 
     use super::*;
 
@@ -93,8 +101,7 @@ mod tests {
         assert!(!harms_a_standby(Class::PrimaryRead, Why::SessionState, &[]));
         let set = |scope| Effect::Set { name: "work_mem".into(), value: None, scope };
         let refused = |scope| harms_a_standby(Class::Read, Why::SessionState, &[set(scope)]);
-        assert!(!refused(SetScope::Local));
-        assert!(refused(SetScope::Session), "it would keep the session on the standby for good");
+        assert!(!refused(SetScope::Local) && !refused(SetScope::Session), "settings travel");
         assert!(!harms_a_standby(Class::Read, Why::ReadOnly, &[]));
     }
 

@@ -7,10 +7,11 @@ use policy::Reason;
 use sql::{Access, Chain, Classified, Effect, Isolation};
 use wire::{Described, Frontend, TxStatus};
 
-use crate::cycle::{Cycle, Kind, Own, Reading};
+use crate::cycle::Cycle;
 use crate::error::Cause;
 use crate::intake::End;
 use crate::metrics::Side;
+use crate::reading::{Kind, Own, Reading};
 use crate::session::{Ending, LastRoute, Session};
 use crate::token::Token;
 
@@ -32,28 +33,31 @@ impl Session {
         cycle: Cycle,
         reading: &Reading,
     ) -> Result<Alone, Ending> {
-        if self.group.open || !matches!(cycle.end, End::Query | End::Sync) {
+        if self.group.open || matches!(cycle.end, End::Open | End::Cut { .. }) {
             return Ok(Alone::No);
         }
         if reading.kind == Kind::Housekeeping && self.lease.is_none() {
             self.answer_group(cycle).await?;
             return Ok(Alone::Answered);
         }
-        if reading.is_own() && self.status != TxStatus::Failed {
+        let at_rest = self.lease.is_none() && self.status == TxStatus::Idle;
+        if reading.is_own(at_rest) && self.status != TxStatus::Failed {
             return Box::pin(self.answer_own(cycle, reading)).await;
         }
         if let Some(tag) = self.transaction_alone(cycle, reading) {
             wire::put_command_complete(&mut self.outbound.bytes, tag);
-            self.answered_alone().await?;
+            self.answered_alone(cycle.end).await?;
             return Ok(Alone::Answered);
         }
         Ok(Alone::No)
     }
 
-    /// Appends `ReadyForQuery` and sends all.
-    async fn answered_alone(&mut self) -> Result<(), Ending> {
+    /// Appends `ReadyForQuery`, if one is due, and sends all.
+    async fn answered_alone(&mut self, end: End) -> Result<(), Ending> {
         self.worker.metrics.routed(Side::Weir, Reason::Local);
-        wire::put_ready(&mut self.outbound.bytes, self.status);
+        if end != End::Prepared {
+            wire::put_ready(&mut self.outbound.bytes, self.status);
+        }
         self.send().await
     }
 
@@ -76,7 +80,7 @@ impl Session {
                     && modes.isolation != Some(Isolation::Serializable)
                     && modes.deferrable.is_none()
                     && self.database.returns_servers()
-                    && !self.settings.serializable;
+                    && !self.meaning.settings().is_serializable();
                 if !wanted {
                     return None;
                 }
@@ -118,7 +122,7 @@ impl Session {
                 wire::put_close_complete(&mut self.outbound.bytes);
             }
         }
-        self.answered_alone().await
+        self.answered_alone(cycle.end).await
     }
 
     /// A cycle about `weir.*` settings alone.
@@ -143,9 +147,10 @@ impl Session {
             // What came before the error is answered; what comes behind it, up to Sync, is not.
             Err(cause) => {
                 let _told = cause.put(&mut self.outbound.bytes);
+                self.skipping = cycle.end == End::Prepared;
             }
         }
-        self.answered_alone().await?;
+        self.answered_alone(cycle.end).await?;
         Ok(Alone::Answered)
     }
 
@@ -176,7 +181,9 @@ impl Session {
                     if name.is_empty() {
                         self.statements.set_unnamed(sql, types);
                     } else {
-                        let statement = self.worker.interner.borrow_mut().intern(sql, types);
+                        let shape = self.meaning.settings().shape();
+                        let statement =
+                            self.worker.interner.borrow_mut().intern((sql, types), shape);
                         self.statements.insert(name, statement);
                     }
                     wire::put_parse_complete(&mut self.outbound.bytes);
@@ -251,9 +258,53 @@ impl Session {
             Own::Set { name, value, scope } => {
                 self.meaning.set(name, value, scope).map_err(|error| bad(name, error))?;
             }
+            Own::AtRest(effect) => {
+                let tag = self.answer_at_rest(effect)?;
+                wire::put_command_complete(&mut self.outbound.bytes, tag);
+                if *effect == Effect::DiscardAll {
+                    crate::greeting::put_news(&mut self.outbound.bytes, &self.greeted, &self.told);
+                    self.told = Rc::clone(&self.greeted);
+                }
+                return Ok(());
+            }
         }
         wire::put_command_complete(&mut self.outbound.bytes, "SET");
         Ok(())
+    }
+
+    /// Forgets what a statement says that is about the session alone; returns its command tag.
+    ///
+    /// Without a server there is nothing else to forget: that of others would only lose what Weir
+    /// has prepared on it.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the last one of Own::AtRest")]
+    fn answer_at_rest(&mut self, effect: &Effect) -> Result<&'static str, Cause> {
+        let tag = match effect {
+            Effect::DiscardAll => {
+                self.meaning.discard_all(&self.worker.settings);
+                self.statements.clear();
+                self.drawn_on = None;
+                "DISCARD ALL"
+            }
+            Effect::DiscardPlans => "DISCARD PLANS",
+            Effect::DiscardTemp => "DISCARD TEMP",
+            Effect::DiscardSequences => {
+                self.drawn_on = None;
+                "DISCARD SEQUENCES"
+            }
+            Effect::DeallocateAll => {
+                self.statements.clear();
+                "DEALLOCATE ALL"
+            }
+            Effect::Deallocate(name) => {
+                if self.statements.get(name.as_bytes()).is_none() {
+                    return Err(Cause::NoStatement { name: name.to_string() });
+                }
+                self.statements.remove(name.as_bytes());
+                "DEALLOCATE"
+            }
+            _ => "UNLISTEN",
+        };
+        Ok(tag)
     }
 
     fn set_min_lsn(&mut self, value: &str) -> Result<(), Cause> {
@@ -297,7 +348,7 @@ impl Session {
         self.group.clear();
         match cycle.end {
             End::Query | End::Sync => wire::put_ready(&mut self.outbound.bytes, self.status),
-            End::Open => self.skipping = true,
+            End::Open | End::Prepared => self.skipping = true,
             End::Cut { missing } => {
                 self.discard = missing;
                 if self.inbound.unread().first() == Some(&wire::ftag::BIND) {
@@ -350,7 +401,7 @@ fn portal_class(portals: &[(Vec<u8>, Rc<Classified>)], name: &[u8]) -> Option<Rc
 fn describe(out: &mut Vec<u8>, own: Option<Own<'_>>) {
     match own {
         Some(Own::Show(name)) => wire::put_row_description(out, &[&format!("weir.{name}")]),
-        Some(Own::Set { .. }) | None => wire::put_no_data(out),
+        Some(Own::Set { .. } | Own::AtRest(_)) | None => wire::put_no_data(out),
     }
 }
 

@@ -149,6 +149,11 @@ impl Outbox {
         }
     }
 
+    /// Forgets what was not written, but for its first `count` bytes.
+    pub(crate) fn keep(&mut self, count: usize) {
+        self.bytes.truncate(self.sent.saturating_add(count));
+    }
+
     /// Forgets what was not written.
     pub(crate) fn clear(&mut self) {
         self.sent = 0;

@@ -106,6 +106,7 @@ pub(crate) fn unreadable() -> Classified {
         class: Class::Write,
         why: Why::Malformed,
         effects: vec![Effect::Pin(Pin::Unknown)],
+        steps: vec![0],
         reaches_outside: true,
         keyed_by: KeyedBy::Nothing,
         statements: 2,

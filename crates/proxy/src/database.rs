@@ -4,11 +4,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use policy::{Preferences, Signal};
-use sql::Catalog;
+use sql::{Catalog, Effect};
 
 use crate::classes::Classes;
 use crate::config::{DatabaseRules, PoolMode};
+use crate::metrics::Metrics;
 use crate::view::ClusterView;
+
+const DEALLOCATE: &[u8] = b"deallocate";
 
 /// One database.
 #[derive(Debug)]
@@ -19,7 +22,7 @@ pub(crate) struct Database {
     pub(crate) dbname: Rc<str>,
     pub(crate) cluster: Rc<ClusterView>,
     pub(crate) classes: Classes,
-    pub(crate) reads: Preferences,
+    pub(crate) reads: Rc<Preferences>,
     mode: PoolMode,
 }
 
@@ -37,7 +40,7 @@ impl Database {
             dbname,
             cluster,
             classes: Classes::new(seed),
-            reads: rules.reads.clone(),
+            reads: Rc::new(rules.reads.clone()),
             mode: rules.mode,
         }
     }
@@ -46,7 +49,21 @@ impl Database {
     pub(crate) fn still(&self, rules: &DatabaseRules, cluster: &Rc<ClusterView>) -> bool {
         let dbname = rules.dbname.as_deref().unwrap_or(&self.name);
         Rc::ptr_eq(&self.cluster, cluster)
-            && (&*self.dbname, self.mode, &self.reads) == (dbname, rules.mode, &rules.reads)
+            && (&*self.dbname, self.mode, &*self.reads) == (dbname, rules.mode, &rules.reads)
+    }
+
+    /// The statement that `sql` deallocates, if that is all it does.
+    pub(crate) fn deallocates(&self, sql: &[u8], metrics: &Metrics) -> Option<Box<str>> {
+        // Cheap first: nearly no text is one.
+        let word = sql.trim_ascii_start().get(..DEALLOCATE.len())?;
+        if !word.eq_ignore_ascii_case(DEALLOCATE) {
+            return None;
+        }
+        let class = self.classes.of(sql, self.catalog().as_ref(), metrics);
+        match (class.statements, class.effects.as_slice()) {
+            (1, [Effect::Deallocate(name)]) => Some(name.clone()),
+            _ => None,
+        }
     }
 
     /// Its catalog, once it is loaded.

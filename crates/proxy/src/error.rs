@@ -57,6 +57,8 @@ pub(crate) enum Cause {
     NoCluster { name: String },
     /// `currval` or `lastval` where no server remembers the session's last sequence value.
     NoSequenceValue,
+    /// `DEALLOCATE` of a statement that the client does not have.
+    NoStatement { name: String },
     /// A `weir.*` setting was given a wrong name or value.
     BadSetting { name: String, problem: String },
     /// A statement that a standby would run silently in the wrong place, within a read-only transaction there.
@@ -82,6 +84,7 @@ impl Cause {
             | Self::NoPrimary { .. }
             | Self::BadSetting { .. }
             | Self::NoSequenceValue
+            | Self::NoStatement { .. }
             | Self::NotOnReplica { .. } => true,
             Self::NotPostgres(_)
             | Self::Protocol(_)
@@ -120,6 +123,7 @@ impl Cause {
                 SqlState::CONNECTION_FAILURE
             }
             Self::NoSequenceValue => SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE,
+            Self::NoStatement { .. } => SqlState::INVALID_SQL_STATEMENT_NAME,
             Self::Shutdown => SqlState::ADMIN_SHUTDOWN,
             Self::BadSetting { .. } => SqlState::INVALID_PARAMETER_VALUE,
             Self::NotOnReplica { .. } => SqlState::READ_ONLY_SQL_TRANSACTION,
@@ -158,6 +162,7 @@ impl Cause {
             Self::NoSequenceValue => {
                 "weir: no sequence value is known here: the server that drew it may have served others since".into()
             }
+            Self::NoStatement { name } => format!("prepared statement \"{name}\" does not exist").into(),
             Self::Shutdown => "terminating connection because weir is shutting down".into(),
             Self::BadSetting { name, problem } => format!("weir: invalid value for \"{name}\": {problem}").into(),
             Self::NotOnReplica { why } => {
@@ -201,6 +206,7 @@ impl Cause {
             Self::NoSequenceValue => {
                 "Use RETURNING, or ask within the transaction that drew it, or give the database `mode: session`."
             }
+            Self::NoStatement { .. } => "Prepare it first.",
             Self::Shutdown => "Reconnect.",
             Self::BadSetting { .. } => {
                 "docs/configuration.md, section reads, lists the settings and their values."
@@ -249,6 +255,7 @@ mod tests {
             Cause::NoPrimary { waited: Duration::from_secs(1) },
             Cause::BadSetting { name: "weir.route".into(), problem: "x".into() },
             Cause::NoSequenceValue,
+            Cause::NoStatement { name: "x".into() },
             Cause::NotOnReplica { why: "x" },
         ];
         for cause in living {

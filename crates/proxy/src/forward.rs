@@ -17,6 +17,11 @@ use crate::server::{Server, SessionNumber, UnnamedOf};
 /// A statement that no server has, to make a message fail in its place.
 const NO_SUCH_STATEMENT: &[u8] = b"weir_refused";
 
+/// A statement that exists only to be deallocated; no statement of a client has its number.
+const DOOMED: StatementId = 0;
+/// Deallocates it.
+const DEALLOCATE: &[u8] = b"DEALLOCATE weir_0";
+
 const TOO_LARGE: &str = "too large for a message of its kind";
 
 /// A client's name and what it stands for now; `None` once it was closed.
@@ -31,8 +36,22 @@ pub(crate) struct Group {
     /// Messages of the client's so far.
     messages: u32,
     unnamed: Unnamed,
+    /// A `DEALLOCATE` that is to be run names this statement of the client's.
+    deallocating: Option<Box<[u8]>>,
+    /// Every `DEALLOCATE` of a name so far named one of the client's.
+    pub(crate) deallocates: Deallocates,
     /// The group was left open by an earlier part of it.
     pub(crate) open: bool,
+}
+
+/// Whose statements a group deallocates by SQL.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Deallocates {
+    /// The server's, if any: it may be one of Weir's.
+    #[default]
+    Servers,
+    /// The client's own: the server deallocates another in their place.
+    Clients,
 }
 
 /// What the group does to the client's unnamed statement.
@@ -48,9 +67,16 @@ enum Unnamed {
 }
 
 impl Group {
-    /// Whether, if the group fails, it is unknown which unnamed statement the client is left with.
-    pub(crate) fn confuses_unnamed(&self) -> bool {
-        self.unnamed == Unnamed::ReplacedLater
+    /// Whether the client's unnamed statement is gone, or which one it is unknown, once the group
+    /// failed; `answered` says whether anything was answered before the error.
+    #[expect(clippy::fn_params_excessive_bools, reason = "a fact of the reply, not a mode")]
+    pub(crate) fn loses_unnamed(&self, answered: bool) -> bool {
+        match self.unnamed {
+            Unnamed::Kept => false,
+            // A Parse that fails has dropped the one before it already.
+            Unnamed::ReplacedFirst => !answered,
+            Unnamed::ReplacedLater => true,
+        }
     }
 
     /// Forgets all: the group has ended.
@@ -59,6 +85,8 @@ impl Group {
         self.parsing.clear();
         self.messages = 0;
         self.unnamed = Unnamed::Kept;
+        self.deallocating = None;
+        self.deallocates = Deallocates::Servers;
         self.open = false;
     }
 }
@@ -71,6 +99,12 @@ pub(crate) struct Forward<'a> {
     pub(crate) group: &'a mut Group,
     pub(crate) session: SessionNumber,
     pub(crate) max_prepared: u32,
+    /// What the client's statements mean besides their text.
+    pub(crate) shape: &'a [u8],
+    /// Which statement a text deallocates, if that is all it does.
+    pub(crate) deallocates: &'a dyn Fn(&[u8]) -> Option<Box<str>>,
+    /// Whether the server may know statements that the client made by SQL.
+    pub(crate) by_sql: bool,
 }
 
 impl Forward<'_> {
@@ -90,6 +124,10 @@ impl Forward<'_> {
         if let End::Cut { .. } = end {
             self.cut(rest)?;
         }
+        if end == End::Prepared {
+            wire::put_sync(&mut self.server.outbox.bytes);
+            self.server.replies.push(Expect::OwnSync);
+        }
         self.group.open = matches!(end, End::Open | End::Cut { .. });
         Ok(())
     }
@@ -101,15 +139,17 @@ impl Forward<'_> {
         while let Ok(Some((frame, after))) = wire::next_frame(rest, usize::MAX) {
             rest = after;
             let edited = match wire::parse_frontend(&frame)? {
-                Frontend::Parse { name: b"", .. } => {
+                Frontend::Parse { name: b"", sql, .. } => {
                     unnamed_parsed = true;
-                    false
+                    self.deallocated(sql).is_some()
                 }
                 Frontend::Parse { .. } | Frontend::Close { kind: Described::Statement, .. } => true,
                 Frontend::Bind { statement: b"", .. }
                 | Frontend::Describe { kind: Described::Statement, name: b"" } => !unnamed_parsed,
                 Frontend::Bind { statement: name, .. }
-                | Frontend::Describe { kind: Described::Statement, name } => !self.has(name),
+                | Frontend::Describe { kind: Described::Statement, name } => {
+                    !self.has(name) && !self.is_by_sql(name)
+                }
                 Frontend::Query { .. }
                 | Frontend::Describe { .. }
                 | Frontend::Execute { .. }
@@ -128,6 +168,12 @@ impl Forward<'_> {
             }
         }
         Ok(false)
+    }
+
+    /// The client's statement that a text deallocates.
+    fn deallocated(&self, sql: &[u8]) -> Option<Box<[u8]>> {
+        let name = (self.deallocates)(sql)?;
+        self.lookup(name.as_bytes()).is_some().then(|| name.as_bytes().into())
     }
 
     fn has(&self, name: &[u8]) -> bool {
@@ -174,7 +220,9 @@ impl Forward<'_> {
                     self.refuse(&unknown(name));
                 }
             }
-            Frontend::Close { kind: Described::Statement, name } if !name.is_empty() => {
+            Frontend::Close { kind: Described::Statement, name }
+                if !name.is_empty() && !self.is_by_sql(name) =>
+            {
                 self.group.names.push((name.into(), None));
                 self.server.replies.push(Expect::SkippedClose(name.into()));
             }
@@ -185,13 +233,14 @@ impl Forward<'_> {
                 self.as_is(frame, Expect::Close, tracked);
             }
             Frontend::Describe { .. } => self.as_is(frame, Expect::Describe, tracked),
-            Frontend::Execute { .. } => self.as_is(frame, Expect::Execute, tracked),
-            Frontend::Query { .. } | Frontend::FunctionCall => {
-                // A simple query ends the unnamed statement (manual, 55.2.3).
-                self.statements.drop_unnamed();
-                self.server.unnamed = None;
-                self.as_is(frame, Expect::Query, true);
+            Frontend::Execute { .. } => {
+                self.as_is(frame, Expect::Execute, tracked);
+                if let Some(name) = self.group.deallocating.take() {
+                    self.server.replies.push(Expect::Forget(name));
+                }
             }
+            Frontend::Query { sql } => self.query(frame, sql),
+            Frontend::FunctionCall => self.query(frame, b""),
             Frontend::Sync => self.as_is(frame, Expect::Sync, true),
             Frontend::Flush => self.server.outbox.bytes.extend_from_slice(frame.bytes),
             Frontend::CopyData
@@ -216,6 +265,30 @@ impl Forward<'_> {
         self.expect(expect, tracked);
     }
 
+    fn query(&mut self, frame: &Frame<'_>, sql: &[u8]) {
+        // A simple query ends the unnamed statement (manual, 55.2.3).
+        self.statements.drop_unnamed();
+        self.server.unnamed = None;
+        match self.deallocated(sql).filter(|_| !self.group.open && self.group.messages == 1) {
+            Some(_) => {
+                self.group.deallocates = Deallocates::Clients;
+                self.put_doomed();
+                wire::put_sync(&mut self.server.outbox.bytes);
+                self.server.replies.push(Expect::OwnQuery);
+                wire::put_query(&mut self.server.outbox.bytes, DEALLOCATE);
+                self.server.replies.push(Expect::Query);
+            }
+            None => self.as_is(frame, Expect::Query, true),
+        }
+    }
+
+    /// Prepares the statement that is deallocated in place of the client's, which servers keep.
+    fn put_doomed(&mut self) {
+        let (out, name) = (&mut self.server.outbox.bytes, server_name(DOOMED));
+        wire::put_close(out, Described::Statement, &name);
+        wire::put_parse(out, &name, b"", b"");
+    }
+
     #[expect(clippy::fn_params_excessive_bools, reason = "decided once for the whole cycle")]
     fn parse(
         &mut self,
@@ -224,12 +297,24 @@ impl Forward<'_> {
         tracked: bool,
     ) {
         if name.is_empty() {
+            let deallocated = self.deallocated(sql);
             self.statements.set_unnamed(sql, types);
             self.group.unnamed = match self.group.messages {
                 1 => Unnamed::ReplacedFirst,
                 _ => Unnamed::ReplacedLater,
             };
             self.server.unnamed = self.unnamed_of();
+            if let Some(name) = deallocated {
+                self.group.deallocates = Deallocates::Clients;
+                self.group.names.push((name.clone(), None));
+                self.group.deallocating = Some(name);
+                self.put_doomed();
+                self.server.replies.push(Expect::OwnClose(DOOMED));
+                self.server.replies.push(Expect::OwnParse(None));
+                wire::put_parse(&mut self.server.outbox.bytes, b"", DEALLOCATE, types);
+                self.server.replies.push(Expect::Parse(None));
+                return;
+            }
             self.as_is(frame, Expect::Parse(None), tracked);
             return;
         }
@@ -241,7 +326,7 @@ impl Forward<'_> {
             ));
             return;
         }
-        let statement = self.interner.intern(sql, types);
+        let statement = self.interner.intern((sql, types), self.shape);
         let id = statement.id;
         self.group.names.push((name.into(), Some(Rc::clone(&statement))));
         let named = Named { name: name.into(), statement };
@@ -284,10 +369,15 @@ impl Forward<'_> {
         Some(id)
     }
 
+    /// Whether a name can only be one that the client made by SQL.
+    fn is_by_sql(&self, name: &[u8]) -> bool {
+        self.by_sql && !name.is_empty() && self.lookup(name).is_none()
+    }
+
     /// Whether a message that names the unnamed statement can go as it is; prepares it if need be.
     fn unnamed_ready(&mut self, name: &[u8]) -> bool {
         if !name.is_empty() {
-            return false;
+            return self.is_by_sql(name);
         }
         if self.unnamed_is_here() {
             return true;

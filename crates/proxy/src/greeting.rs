@@ -1,44 +1,55 @@
 //! What a server says of itself to a session of given settings.
 
+use std::rc::Rc;
+
+use policy::reports::Reports;
+use policy::settings::{Settings, replay};
 use wire::tag;
 
 use crate::server::Server;
-use crate::settings::Settings;
+use crate::worker::Worker;
 
 /// The largest answer to the query that applies settings.
 const MAX_MESSAGE: usize = 64 * 1024;
 
-/// Brings `server` to `settings` and returns its ParameterStatus messages.
+/// Brings `server` to `settings`, so that its reports are what such a session is greeted with.
 ///
 /// # Errors
 ///
 /// The server's ErrorResponse, byte for byte, if it refuses a setting; drop the server.
-pub(crate) async fn of(server: &mut Server, settings: &Settings) -> Result<Vec<u8>, Vec<u8>> {
-    let mut statuses: Vec<(Vec<u8>, Vec<u8>)> = server
-        .greeting
-        .iter()
-        .map(|(name, value)| (name.clone().into(), value.clone().into()))
-        .collect();
-    if server.settings != settings.id {
+pub(crate) async fn bring(
+    server: &mut Server,
+    settings: &Rc<Settings>,
+    worker: &Worker,
+) -> Result<(), Vec<u8>> {
+    for query in replay(server.settings.as_deref(), settings) {
         let mut out = Vec::new();
-        wire::put_query(&mut out, settings.query(server.settings).as_bytes());
+        wire::put_query(&mut out, query.as_bytes());
+        server.settings = None;
         server.stream.write_all(&out).await.map_err(|_| Vec::new())?;
-        read_to_ready(server, &mut statuses).await?;
-        server.settings = settings.id;
+        read_to_ready(server, worker).await?;
     }
-    let mut out = Vec::new();
-    for (name, value) in &statuses {
-        // What is true for Weir: a session can always write.
-        let value = if name == b"in_hot_standby" { b"off" } else { value.as_slice() };
-        wire::put_parameter_status(&mut out, name, value);
-    }
-    Ok(out)
+    server.settings = Some(Rc::clone(settings));
+    Ok(())
 }
 
-async fn read_to_ready(
-    server: &mut Server,
-    statuses: &mut Vec<(Vec<u8>, Vec<u8>)>,
-) -> Result<(), Vec<u8>> {
+/// The ParameterStatus messages that tell a client of `reports`.
+pub(crate) fn put(out: &mut Vec<u8>, reports: &Reports) {
+    for (name, value) in reports.iter() {
+        wire::put_parameter_status(out, name, value);
+    }
+    // What is true for Weir: a session can always write.
+    wire::put_parameter_status(out, "in_hot_standby", "off");
+}
+
+/// The ParameterStatus messages that a client needs that was told `told`.
+pub(crate) fn put_news(out: &mut Vec<u8>, reports: &Reports, told: &Reports) {
+    for (name, value) in reports.news(told) {
+        wire::put_parameter_status(out, name, value);
+    }
+}
+
+async fn read_to_ready(server: &mut Server, worker: &Worker) -> Result<(), Vec<u8>> {
     let (mut inbox, mut chunk) = (Vec::new(), [0_u8; 4096]);
     let mut refused = None;
     loop {
@@ -52,8 +63,7 @@ async fn read_to_ready(
                 tag::READY => return refused.map_or(Ok(()), Err),
                 tag::PARAMETER_STATUS => {
                     if let Ok((name, value)) = wire::parameter_status(frame.body) {
-                        statuses.retain(|(known, _)| known != name);
-                        statuses.push((name.to_vec(), value.to_vec()));
+                        server.reports = worker.reports.with(&server.reports, name, value);
                     }
                 }
                 _ => {}

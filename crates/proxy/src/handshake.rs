@@ -7,6 +7,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use policy::prepared::ClientStatements;
+use policy::reports::Reports;
+use policy::settings::Settings;
 use policy::{Reason, Role};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
@@ -15,12 +17,13 @@ use wire::{StartupError, StartupMessage, StartupPacket, TxStatus};
 use crate::admission::Admission;
 use crate::buffer::{Buffer, Outbox};
 use crate::config::ClientTls;
+use crate::database::Database;
 use crate::error::Cause;
 use crate::metrics::Side;
 use crate::pool::AcquireError;
+use crate::pools::Pools;
 use crate::server::ConnectError;
 use crate::session::{LastRoute, Session};
-use crate::settings::Settings;
 use crate::stream::Stream;
 use crate::worker::Worker;
 
@@ -256,7 +259,8 @@ impl Handshake {
     ) -> Result<Opened, Refused> {
         let (database, pools) = self.worker.database(startup.user(), startup.database())?;
         let (settings, wishes) = self.settings(startup)?;
-        let mut meaning = policy::session::Session::new(database.reads.clone());
+        let mut meaning =
+            policy::session::Session::new(Rc::clone(&database.reads), Rc::clone(&settings));
         for (name, value) in wishes {
             meaning
                 .set(name.trim_start_matches("weir."), Some(&value), sql::SetScope::Session)
@@ -266,15 +270,15 @@ impl Handshake {
                 })?;
         }
         meaning.started();
-        let opened = Opened { database, pools, settings, meaning, scope_of: startup.user().into() };
-        let greeting = self.greeting(&opened).await?;
-        let mut out = Vec::with_capacity(greeting.len().saturating_add(64));
+        let reports = self.greeting(&database, &pools, &settings).await?;
+        let mut out = Vec::with_capacity(512);
         wire::put_auth_ok(&mut out);
-        out.extend_from_slice(&greeting);
+        crate::greeting::put(&mut out, &reports);
         wire::put_backend_key(&mut out, &admission.key_for(startup.minor));
         wire::put_ready(&mut out, TxStatus::Idle);
         self.stream.write_all(&out).await?;
-        Ok(opened)
+        let scope_of = startup.user().into();
+        Ok(Opened { database, pools, reports, meaning, scope_of })
     }
 
     /// The startup settings: those for servers, and the `weir.*` ones.
@@ -295,21 +299,23 @@ impl Handshake {
                 set(name.to_ascii_lowercase(), value.clone());
             }
         }
-        if all.iter().any(|(name, _)| matches!(name.as_str(), "role" | "session_authorization")) {
-            return Err(Cause::Unsupported("a role in the startup options").into());
-        }
         let (own, servers): (Vec<_>, Vec<_>) =
             all.into_iter().partition(|(name, _)| name.starts_with("weir."));
         let pairs = servers.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
         Ok((self.worker.settings.intern(pairs), own))
     }
 
-    /// The ParameterStatus messages for a session of these settings, as a server gave them.
-    async fn greeting(&self, opened: &Opened) -> Result<Rc<[u8]>, Refused> {
-        if let Some(greeting) = opened.pools.greeting(opened.settings.id) {
-            return Ok(greeting);
+    /// What servers report to a session of these settings.
+    async fn greeting(
+        &self,
+        database: &Database,
+        pools: &Pools,
+        settings: &Rc<Settings>,
+    ) -> Result<Rc<Reports>, Refused> {
+        if let Some(reports) = pools.greeting(settings) {
+            return Ok(reports);
         }
-        let topology = opened.database.cluster.topology.newest();
+        let topology = database.cluster.topology.newest();
         let up = |role| {
             topology
                 .nodes
@@ -317,7 +323,7 @@ impl Handshake {
                 .find(move |node| node.role == role && node.health == policy::Health::Up)
         };
         let mut node = topology.primary().or_else(|| up(Role::Replica)).cloned();
-        let mut changes = opened.database.cluster.topology.receiver();
+        let mut changes = database.cluster.topology.receiver();
         let hold = self.worker.live().pool.failover_hold;
         let appears = async {
             while node.is_none() && changes.changed().await.is_ok() {
@@ -328,21 +334,24 @@ impl Handshake {
             return Err(Cause::NoPrimary { waited: hold }.into());
         }
         let Some(node) = node else { return Err(Refused::Silently) };
-        let address = opened.pools.address(&node, opened.database.cluster.topology.newest().epoch);
-        let pool = opened.pools.of(node.id, &self.worker.shared.registry);
+        let address = pools.address(&node, database.cluster.topology.newest().epoch);
+        let pool = pools.of(node.id, &self.worker.shared.registry);
         let mut lease = pool.acquire(&self.worker, &address).await.map_err(passed)?;
-        let greeting =
-            crate::greeting::of(lease.server(), &opened.settings).await.map_err(Refused::Passed)?;
+        crate::greeting::bring(lease.server(), settings, &self.worker)
+            .await
+            .map_err(Refused::Passed)?;
+        let reports = Rc::clone(&lease.server().reports);
         lease.give_back();
-        Ok(opened.pools.greets(opened.settings.id, greeting))
+        pools.greets(settings, &reports);
+        Ok(reports)
     }
 }
 
 /// A login's result, before it is a session.
 struct Opened {
-    database: Rc<crate::database::Database>,
-    pools: Rc<crate::pools::Pools>,
-    settings: Rc<Settings>,
+    database: Rc<Database>,
+    pools: Rc<Pools>,
+    reports: Rc<Reports>,
     meaning: policy::session::Session,
     scope_of: Arc<str>,
 }
@@ -366,8 +375,9 @@ impl Opened {
             meaning: self.meaning,
             statements: ClientStatements::default(),
             scope,
-            startup: Rc::clone(&self.settings),
-            settings: self.settings,
+            greeted: Rc::clone(&self.reports),
+            told: self.reports,
+            drawn_on: None,
             lease: None,
             begin: None,
             status: TxStatus::Idle,

@@ -32,6 +32,9 @@ pub(crate) enum End {
     Query,
     /// `Sync`.
     Sync,
+    /// `Flush` behind messages that only prepare and describe statements: they can be closed by a
+    /// `Sync` of Weir's own, so that what runs them is routed by what it does.
+    Prepared,
     /// `Flush`, or more bytes than are gathered: the group stays open.
     Open,
     /// The beginning of one message too large to gather; so many bytes of it are still to come.
@@ -45,6 +48,7 @@ pub(crate) enum End {
 /// [`FrameError`]: the stream can't be trusted any more; tell the client and close.
 pub(crate) fn gather(buf: &[u8], max_body: usize) -> Result<Gathered, FrameError> {
     let mut length = 0_usize;
+    let mut prepares = true;
     loop {
         let rest = buf.get(length..).unwrap_or_default();
         let Some(header) = peek_header(rest, max_body)? else { break };
@@ -52,6 +56,7 @@ pub(crate) fn gather(buf: &[u8], max_body: usize) -> Result<Gathered, FrameError
         let end = match header.tag {
             ftag::QUERY | ftag::FUNCTION_CALL => Some(End::Query),
             ftag::SYNC => Some(End::Sync),
+            ftag::FLUSH if prepares => Some(End::Prepared),
             ftag::FLUSH => Some(End::Open),
             ftag::TERMINATE if length == 0 => return Ok(Gathered::Terminate),
             ftag::TERMINATE => return Ok(Gathered::Cycle { length, end: End::Open }),
@@ -78,6 +83,12 @@ pub(crate) fn gather(buf: &[u8], max_body: usize) -> Result<Gathered, FrameError
                 Gathered::Cycle { length, end: End::Open }
             });
         }
+        prepares &= match header.tag {
+            ftag::PARSE => true,
+            // The kind of name: a statement's.
+            ftag::DESCRIBE | ftag::CLOSE => rest.get(HEADER) == Some(&b'S'),
+            _ => false,
+        };
         length = length.saturating_add(total);
         match end {
             Some(end) => return Ok(Gathered::Cycle { length, end }),
@@ -128,11 +139,22 @@ mod tests {
 
     #[test]
     fn a_flush_leaves_the_group_open() {
-        let bytes = [frame(b'P', 10), frame(b'H', 0)].concat();
-        assert_eq!(
-            gather(&bytes, MAX),
-            Ok(Gathered::Cycle { length: bytes.len(), end: End::Open })
-        );
+        let bytes = [frame(b'P', 10), frame(b'B', 10), frame(b'H', 0)].concat();
+        let open = Gathered::Cycle { length: bytes.len(), end: End::Open };
+        assert_eq!(gather(&bytes, MAX), Ok(open));
+        // `x` is no kind of name; a portal's is not enough either.
+        let bytes = [frame(b'P', 10), frame(b'D', 2), frame(b'H', 0)].concat();
+        let open = Gathered::Cycle { length: bytes.len(), end: End::Open };
+        assert_eq!(gather(&bytes, MAX), Ok(open));
+    }
+
+    #[test]
+    fn a_flush_behind_what_only_prepares_may_be_closed() {
+        let mut describe = frame(b'D', 2);
+        describe[HEADER] = b'S';
+        let bytes = [frame(b'P', 10), describe, frame(b'H', 0)].concat();
+        let prepared = Gathered::Cycle { length: bytes.len(), end: End::Prepared };
+        assert_eq!(gather(&bytes, MAX), Ok(prepared));
     }
 
     #[test]

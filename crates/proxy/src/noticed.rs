@@ -1,6 +1,7 @@
 //! What a reply says about its cycle and its server, besides what the client is shown.
 
 use policy::session::LastCommand;
+use policy::standby::is_stale_plan;
 use wire::{Frame, SqlState, TxStatus, tag};
 
 use crate::server::Server;
@@ -12,6 +13,14 @@ pub(crate) struct Noticed {
     pub(crate) status: Option<TxStatus>,
     /// The last command tag.
     pub(crate) last: LastCommand,
+    /// Steps that ended: statements of a `Query`, and `Execute`s.
+    pub(crate) completed: u32,
+    /// The steps among them that were answered `ROLLBACK`.
+    pub(crate) rolled_back: Vec<u32>,
+    /// The client was answered something before the error, if there was one.
+    pub(crate) answered: bool,
+    /// What Weir's own question was answered: the one value of its row.
+    pub(crate) answer: Option<Box<[u8]>>,
     /// The server answered with an error.
     pub(crate) error: Option<SqlState>,
     /// What the server, or the cycle itself, revealed beyond its answer.
@@ -29,6 +38,8 @@ pub(crate) enum News {
     StatementsDropped,
     /// A standby said `in_hot_standby=off`: it was promoted.
     Promoted,
+    /// A statement was refused that was prepared before its tables changed.
+    StalePlan,
     /// Weir's own query failed: the cycle did not run under the session's settings.
     OwnFailed,
     /// The server ended the session, and the client was told so in the server's words.
@@ -40,27 +51,51 @@ impl Noticed {
     pub(crate) fn notice(&mut self, server: &Server, frame: &Frame<'_>) {
         let own = server.replies.own();
         match frame.tag {
+            // Two bytes of count, four of length, then the value.
+            tag::DATA_ROW if server.replies.answers() => {
+                self.answer = frame.body.get(6..).map(Into::into);
+            }
+            tag::ERROR if server.replies.answers() => {}
             tag::ERROR if own => self.news.push(News::OwnFailed),
             tag::ERROR => {
                 let error = wire::parse_error(frame.body);
                 self.error = Some(error.code);
+                if is_stale_plan(&error) {
+                    self.news.push(News::StalePlan);
+                }
                 if error.is_fatal() {
                     self.news.push(News::Fatal);
                 }
             }
-            tag::COMMAND_COMPLETE if !own => match wire::command_tag(frame.body) {
-                b"COMMIT" => self.last = LastCommand::Commit,
-                b"ROLLBACK" => self.last = LastCommand::Rollback,
-                // DISCARD PLANS keeps the statements: it only has them planned anew.
-                b"DEALLOCATE ALL" | b"DISCARD ALL" => self.news.push(News::StatementsDropped),
-                _ => self.last = LastCommand::Other,
-            },
+            tag::COMMAND_COMPLETE if !own => {
+                self.command(wire::command_tag(frame.body));
+                self.completed = self.completed.saturating_add(1);
+            }
+            tag::EMPTY_QUERY | tag::PORTAL_SUSPENDED if !own => {
+                self.completed = self.completed.saturating_add(1);
+            }
             tag::PARAMETER_STATUS if server.address.role == policy::Role::Replica => {
                 if matches!(wire::parameter_status(frame.body), Ok((b"in_hot_standby", b"off"))) {
                     self.news.push(News::Promoted);
                 }
             }
             _ => {}
+        }
+        self.answered |= !own && !matches!(frame.tag, tag::ERROR | tag::PARAMETER_STATUS);
+    }
+
+    fn command(&mut self, tag: &[u8]) {
+        self.last = match tag {
+            b"COMMIT" => LastCommand::Commit,
+            b"ROLLBACK" => {
+                self.rolled_back.push(self.completed);
+                LastCommand::Rollback
+            }
+            _ => LastCommand::Other,
+        };
+        // DISCARD PLANS keeps the statements: it only has them planned anew.
+        if matches!(tag, b"DEALLOCATE ALL" | b"DISCARD ALL") {
+            self.news.push(News::StatementsDropped);
         }
     }
 }

@@ -13,10 +13,11 @@ use policy::{
 use sql::Class;
 use wire::TxStatus;
 
-use crate::cycle::Reading;
 use crate::error::Cause;
 use crate::metrics::Side;
 use crate::pool::{AcquireError, Lease};
+use crate::reading::{Columns, Reading};
+use crate::relay::Retries;
 use crate::server::Address;
 use crate::session::Session;
 use crate::worker::now;
@@ -43,8 +44,8 @@ pub(crate) struct Placed {
     pub(crate) side: Side,
     pub(crate) by: ServedBy,
     pub(crate) reason: Reason,
-    /// Whether another node may be tried if this one refuses.
-    pub(crate) retry: bool,
+    /// Which refusals need not be the last word.
+    pub(crate) retries: Retries,
     /// What the client is told instead of the statement being run.
     pub(crate) refused: Option<Box<[u8]>>,
 }
@@ -58,8 +59,9 @@ impl Session {
     ) -> Result<Placed, Cause> {
         let placed = if let Some(placed) = self.place_held(reading)? {
             placed
+        } else if self.asks_for_value(reading) {
+            self.place_where_drawn()?
         } else {
-            self.may_begin(reading)?;
             self.place_anew(reading, attempt).await?
         };
         self.worker.metrics.routed(placed.side, placed.reason);
@@ -92,10 +94,29 @@ impl Session {
         Ok(Some(placed))
     }
 
-    /// Whether the cycle may begin on whichever server is free.
-    fn may_begin(&self, reading: &Reading) -> Result<(), Cause> {
-        let lost = self.meaning.asks_for_a_lost_value(reading.statements, reading.effects());
-        if lost && self.database.returns_servers() { Err(Cause::NoSequenceValue) } else { Ok(()) }
+    /// Whether only one server, if any, knows what the cycle asks for.
+    fn asks_for_value(&self, reading: &Reading) -> bool {
+        self.database.returns_servers()
+            && self.meaning.asks_for_a_lost_value(reading.statements, reading.effects())
+    }
+
+    /// The server that drew the session's newest sequence value, if nobody else used it since.
+    ///
+    /// From now on sessions of this user and database keep a server that drew values for them: an app
+    /// that asks once will ask again.
+    fn place_where_drawn(&mut self) -> Result<Placed, Cause> {
+        self.pools.asked_for_value(now());
+        let topology = self.database.cluster.topology.newest();
+        let (Some(number), Some(primary)) = (self.drawn_on, topology.primary()) else {
+            return Err(Cause::NoSequenceValue);
+        };
+        let address = self.pools.address(primary, topology.epoch);
+        let pool = self.pools.of(address.node, &self.worker.shared.registry);
+        let lease = pool.this_one(&self.worker, &address, |server| {
+            server.number == number && server.drawn_by == Some(self.number)
+        });
+        self.lease = Some(lease.ok_or(Cause::NoSequenceValue)?);
+        Ok(Placed::on(&address, Reason::Pinned(sql::Pin::SequenceValue)))
     }
 
     async fn place_anew(&mut self, reading: &Reading, first: Attempt) -> Result<Placed, Cause> {
@@ -140,7 +161,7 @@ impl Session {
                     self.lease = Some(lease);
                     let mut placed = Placed::on(&address, decision.reason);
                     placed.by = by;
-                    placed.retry = self.may_retry(reading, by);
+                    placed.retries = self.retries(reading, by);
                     return Ok(placed);
                 }
                 Err(AcquireError::Connect { error, .. })
@@ -202,7 +223,7 @@ impl Session {
             }
             Attempt::Stale(reason) => return on_primary(topology, reason),
         };
-        let serial = self.settings.serializable;
+        let serial = self.meaning.settings().is_serializable();
         let ask = Ask {
             class: if serial { reading.class.max(Class::PrimaryRead) } else { reading.class },
             why: reading.why,
@@ -245,13 +266,15 @@ impl Session {
         }
     }
 
-    /// Only a read of its own implicit transaction, that stays inside of the database, runs twice.
-    fn may_retry(&self, reading: &Reading, by: ServedBy) -> bool {
-        matches!(by, ServedBy::Replica(_))
-            && reading.class <= Class::PrimaryRead
-            && !reading.reaches_outside
-            && !self.group.open
-            && self.status == TxStatus::Idle
+    /// Only a cycle that is a transaction of its own runs twice; elsewhere only a read that stays
+    /// inside of the database. Whose plan is stale was not run at all.
+    fn retries(&self, reading: &Reading, by: ServedBy) -> Retries {
+        let alone = !self.group.open && self.status == TxStatus::Idle;
+        let harmless = reading.class <= Class::PrimaryRead && !reading.reaches_outside;
+        Retries {
+            node: alone && harmless && matches!(by, ServedBy::Replica(_)),
+            stale_plan: alone && reading.columns == Columns::Asked,
+        }
     }
 }
 
@@ -261,7 +284,14 @@ impl Placed {
             Role::Primary => (Side::Primary, ServedBy::Primary(address.node)),
             Role::Replica | Role::Unknown => (Side::Replica, ServedBy::Replica(address.node)),
         };
-        Self { node: Rc::clone(&address.name), side, by, reason, retry: false, refused: None }
+        Self {
+            node: Rc::clone(&address.name),
+            side,
+            by,
+            reason,
+            retries: Retries::default(),
+            refused: None,
+        }
     }
 }
 

@@ -139,6 +139,21 @@ impl Pool {
         worker.pool_size(&self.permits.key.database)
     }
 
+    /// Leases this very server, if it is idle.
+    pub(crate) fn this_one(
+        self: &Rc<Self>,
+        worker: &Rc<Worker>,
+        address: &Rc<Address>,
+        wanted: impl Fn(&Server) -> bool,
+    ) -> Option<Lease> {
+        let owned = {
+            let mut idle = self.idle.borrow_mut();
+            let at = idle.iter().position(|owned| wanted(&owned.server))?;
+            idle.remove(at)
+        };
+        self.usable(worker, address, owned)
+    }
+
     fn idle_one(self: &Rc<Self>, worker: &Rc<Worker>, address: &Rc<Address>) -> Option<Lease> {
         loop {
             let owned = self.idle.borrow_mut().pop()?;
@@ -155,8 +170,7 @@ impl Pool {
         address: &Rc<Address>,
         mut owned: Owned,
     ) -> Option<Lease> {
-        let good =
-            owned.server.address.still_good_for(address) && owned.server.is_quiet(&worker.buffers);
+        let good = owned.server.address.still_good_for(address) && owned.server.is_quiet(worker);
         good.then(|| self.lease(worker, owned))
     }
 
@@ -166,13 +180,8 @@ impl Pool {
         address: &Rc<Address>,
         permit: Permit,
     ) -> Result<Lease, AcquireError> {
-        let (tls, limit) = {
-            let live = worker.live();
-            (live.server_tls.clone(), live.pool.server_connect_timeout)
-        };
         // Boxed: an idle session must not hold room for a login to a server.
-        let connected =
-            Box::pin(Server::connect(Rc::clone(address), &self.identity, &tls, limit)).await;
+        let connected = Box::pin(Server::connect(Rc::clone(address), &self.identity, worker)).await;
         match connected {
             Ok(server) => {
                 worker.metrics.servers_opened.inc();

@@ -1,17 +1,18 @@
 //! One worker's pools of one (user, database): one per node, made when first needed.
 
-use std::cell::RefCell;
-use std::collections::HashMap;
-use std::rc::Rc;
+use std::cell::{Cell, RefCell};
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use policy::decide::Load;
+use policy::reports::Reports;
+use policy::settings::Settings;
 use policy::{Epoch, NodeId, NodeView};
 
 use crate::permits::{PoolKey, Registry};
 use crate::pool::Pool;
 use crate::server::{Address, Identity};
-use crate::settings::SettingsId;
 use crate::view::ClusterView;
 use crate::worker::{Worker, now};
 
@@ -23,9 +24,14 @@ pub(crate) struct Pools {
     user: Arc<str>,
     database: Arc<str>,
     by_node: RefCell<Vec<(NodeId, Rc<Pool>)>>,
+    /// When `currval` or `lastval` was last asked for outside of the transaction that drew the value.
+    asked_for_value: Cell<Option<Instant>>,
     addresses: RefCell<Vec<Rc<Address>>>,
-    greetings: RefCell<HashMap<SettingsId, Rc<[u8]>>>,
+    greetings: RefCell<Vec<(Weak<Settings>, Rc<Reports>)>>,
 }
+
+/// How long sessions keep servers that drew values after one of them was asked for.
+const KEEPS_VALUES: Duration = Duration::from_secs(600);
 
 /// Greetings kept before they are asked for anew.
 const GREETINGS: usize = 256;
@@ -43,6 +49,7 @@ impl Pools {
             user,
             database,
             by_node: RefCell::default(),
+            asked_for_value: Cell::new(None),
             addresses: RefCell::default(),
             greetings: RefCell::default(),
         }
@@ -53,20 +60,34 @@ impl Pools {
         self.identity == *identity && Rc::ptr_eq(&self.cluster, cluster)
     }
 
-    /// What a session of these settings is greeted with, if a server was asked before.
-    pub(crate) fn greeting(&self, settings: SettingsId) -> Option<Rc<[u8]>> {
-        self.greetings.borrow().get(&settings).map(Rc::clone)
+    /// What servers report to a session of these settings, if one was asked before.
+    pub(crate) fn greeting(&self, settings: &Rc<Settings>) -> Option<Rc<Reports>> {
+        let greetings = self.greetings.borrow();
+        let known = greetings.iter().find(|(known, _)| known.as_ptr() == Rc::as_ptr(settings));
+        known.map(|(_, reports)| Rc::clone(reports))
     }
 
-    /// Remembers what a session of these settings is greeted with.
-    pub(crate) fn greets(&self, settings: SettingsId, greeting: Vec<u8>) -> Rc<[u8]> {
-        let greeting: Rc<[u8]> = greeting.into();
+    /// Remembers what servers report to a session of these settings.
+    pub(crate) fn greets(&self, settings: &Rc<Settings>, reports: &Rc<Reports>) {
         let mut greetings = self.greetings.borrow_mut();
+        greetings.retain(|(known, _)| {
+            known.strong_count() > 0 && known.as_ptr() != Rc::as_ptr(settings)
+        });
         if greetings.len() >= GREETINGS {
             greetings.clear();
         }
-        greetings.insert(settings, Rc::clone(&greeting));
-        greeting
+        greetings.push((Rc::downgrade(settings), Rc::clone(reports)));
+    }
+
+    /// Takes note that an app asks for sequence values outside of the transaction that drew them.
+    pub(crate) fn asked_for_value(&self, now: Instant) {
+        self.asked_for_value.set(Some(now));
+    }
+
+    /// Whether sessions must keep a server that may have drawn a value for them.
+    pub(crate) fn keeps_values(&self, now: Instant) -> bool {
+        let asked = self.asked_for_value.get();
+        asked.is_some_and(|asked| now.saturating_duration_since(asked) < KEEPS_VALUES)
     }
 
     /// Where a node is and what it is now; made anew only when that changes.

@@ -8,19 +8,22 @@
 mod input;
 
 use std::io;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use policy::prepared::ClientStatements;
 use policy::replies::{Learned, Show};
-use policy::standby::may_succeed_elsewhere;
-use wire::{FrameError, ReplyScanner, SqlState, Step, TxStatus, tag};
+use policy::reports::Reports;
+use policy::standby::{is_stale_plan, may_succeed_elsewhere};
+use wire::{ErrorFields, FrameError, ReplyScanner, SqlState, Step, TxStatus, tag};
 
 use self::input::Input;
-use crate::buffer::{Buffer, Buffers, CHUNK, Outbox};
+use crate::buffer::{Buffer, CHUNK, Outbox};
 use crate::intake::End;
 use crate::noticed::Noticed;
 use crate::server::Server;
 use crate::stream::Stream;
+use crate::worker::Worker;
 
 /// Why the relay stopped.
 #[derive(Debug)]
@@ -29,8 +32,8 @@ pub(crate) enum Event {
     Ended,
     /// The client has more messages for the group that is open on the server.
     More,
-    /// The server refused the cycle in a way that another node may not; the client saw nothing.
-    Refused(SqlState),
+    /// The server refused the cycle in a way that need not be the last word; the client saw nothing.
+    Refused(Refusal),
     /// The client is gone.
     ClientGone,
     /// The server is gone.
@@ -44,12 +47,31 @@ impl std::fmt::Display for Event {
         match self {
             Self::Ended => f.write_str("the cycle ended"),
             Self::More => f.write_str("the client has more"),
-            Self::Refused(code) => write!(f, "refused with {}", code.as_str()),
+            Self::Refused(Refusal::Node(code)) => write!(f, "refused with {}", code.as_str()),
+            Self::Refused(Refusal::StalePlan) => f.write_str("a statement's plan is stale"),
             Self::ClientGone => f.write_str("the client is gone"),
             Self::ServerLost => f.write_str("the server closed the connection"),
             Self::Garbled(error) => write!(f, "{error}"),
         }
     }
+}
+
+/// Why a cycle that was refused may be run again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// Another node may not refuse it.
+    Node(SqlState),
+    /// A statement was prepared before its tables changed: prepared anew it will run.
+    StalePlan,
+}
+
+/// Which refusals may be hidden, to run the cycle again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Retries {
+    /// Those of a node, to run it elsewhere.
+    pub(crate) node: bool,
+    /// Those for a stale plan.
+    pub(crate) stale_plan: bool,
 }
 
 /// One cycle's way through.
@@ -59,27 +81,31 @@ pub(crate) struct Relay<'a> {
     pub(crate) outbound: &'a mut Outbox,
     pub(crate) server: &'a mut Server,
     pub(crate) statements: &'a mut ClientStatements,
-    pub(crate) buffers: &'a Buffers,
+    pub(crate) worker: &'a Worker,
+    /// What the client was told last of its server.
+    pub(crate) told: &'a mut Rc<Reports>,
     pub(crate) noticed: &'a mut Noticed,
     /// Bytes of `inbound` that stay until the cycle has ended, so that it can be run elsewhere.
     kept: &'a mut usize,
-    /// Whether a first reply that is an error may be hidden, for a retry elsewhere.
-    pub(crate) retry: bool,
+    /// Which first reply, if it is an error, may be hidden for a retry.
+    pub(crate) retries: Retries,
     /// Bytes of `inbound` that are known to be no whole message yet.
     pub(crate) looked_at: usize,
     input: Input,
     /// Bytes at the start of the server's inbox that are cleared for the client.
     cleared: usize,
+    /// Bytes at the start of `outbound` that are no reply: what the server reports otherwise.
+    news: usize,
     /// The cycle's reply is a refusal that the client does not see.
-    refused: Option<SqlState>,
+    refused: Option<Refusal>,
     copy: ReplyScanner,
     flushing: bool,
 }
 
 /// What a caller is told when the last `ReadyForQuery` was read and before the client is.
 pub(crate) trait Settle {
-    /// The cycle ended.
-    fn ended(&mut self, noticed: &Noticed, status: TxStatus);
+    /// The cycle ended; what is appended to `out` comes to the client before its `ReadyForQuery`.
+    fn ended(&mut self, noticed: &Noticed, status: TxStatus, out: &mut Vec<u8>);
 }
 
 impl<'a> Relay<'a> {
@@ -92,8 +118,8 @@ impl<'a> Relay<'a> {
         client: &'a mut Stream,
         (inbound, kept, outbound): (&'a mut Buffer, &'a mut usize, &'a mut Outbox),
         server: &'a mut Server,
-        statements: &'a mut ClientStatements,
-        buffers: &'a Buffers,
+        (statements, told): (&'a mut ClientStatements, &'a mut Rc<Reports>),
+        worker: &'a Worker,
         noticed: &'a mut Noticed,
     ) -> Self {
         let input = if server.replies.ends() { Input::Held } else { Input::Group };
@@ -103,13 +129,15 @@ impl<'a> Relay<'a> {
             outbound,
             server,
             statements,
-            buffers,
+            worker,
+            told,
             noticed,
             kept,
-            retry: false,
+            retries: Retries::default(),
             looked_at: 0,
             input,
             cleared: 0,
+            news: 0,
             refused: None,
             copy: ReplyScanner::default(),
             flushing: false,
@@ -118,10 +146,10 @@ impl<'a> Relay<'a> {
 
     /// Says how the forwarded messages end: only a whole cycle's bytes are kept for a retry.
     pub(crate) fn ends(&mut self, end: End) {
-        if !matches!(end, End::Query | End::Sync) {
+        if matches!(end, End::Open | End::Cut { .. }) {
             self.inbound.consume(*self.kept);
             *self.kept = 0;
-            self.retry = false;
+            self.retries = Retries::default();
         }
         if let End::Cut { missing } = end {
             self.input = Input::Body(missing);
@@ -132,6 +160,7 @@ impl<'a> Relay<'a> {
     ///
     /// Not cancel-safe: after a drop the server is in an unknown state and must be closed.
     pub(crate) async fn run(mut self, settle: &mut impl Settle) -> Event {
+        self.turn_to_client();
         self.pay();
         std::future::poll_fn(|cx| self.poll(cx, settle)).await
     }
@@ -184,7 +213,7 @@ impl<'a> Relay<'a> {
             return None;
         }
         match (self.refused, self.input) {
-            (Some(code), _) => Some(Event::Refused(code)),
+            (Some(refusal), _) => Some(Event::Refused(refusal)),
             (None, Input::Held) => Some(Event::Ended),
             (None, Input::Group | Input::Copy { .. } | Input::Body(_)) => None,
         }
@@ -224,13 +253,14 @@ impl<'a> Relay<'a> {
             if count == 0 {
                 return Err(io::ErrorKind::WriteZero.into());
             }
+            self.noticed.shown |= !own || count > self.news;
             if own {
                 self.outbound.sent(count);
+                self.news = self.news.saturating_sub(count);
             } else {
                 self.server.inbox.consume(count);
                 self.cleared = self.cleared.saturating_sub(count);
             }
-            self.noticed.shown = true;
             self.flushing = true;
             moved = true;
         }
@@ -245,11 +275,11 @@ impl<'a> Relay<'a> {
         cx: &mut Context<'_>,
         settle: &mut impl Settle,
     ) -> Result<bool, Event> {
-        let room = self.server.inbox.room(self.buffers, CHUNK);
+        let room = self.server.inbox.room(&self.worker.buffers, CHUNK);
         match self.server.stream.poll_read(cx, room) {
             Poll::Pending => {
                 // A half of a message stays; nothing else holds a buffer while the server works.
-                self.server.inbox.release(self.buffers);
+                self.server.inbox.release(&self.worker.buffers);
                 Ok(false)
             }
             Poll::Ready(Ok(count)) if count > 0 => {
@@ -278,8 +308,20 @@ impl<'a> Relay<'a> {
                     let length = frame.bytes.len();
                     let tag = frame.tag;
                     let status = frame.body.first().copied().and_then(TxStatus::from_byte);
-                    let code = (tag == tag::ERROR).then(|| wire::parse_error(frame.body).code);
+                    let refusal = match tag {
+                        tag::ERROR if !own => self.refusal(&wire::parse_error(frame.body)),
+                        _ => None,
+                    };
                     self.noticed.notice(self.server, &frame);
+                    if let (tag::PARAMETER_STATUS, Ok((name, value))) =
+                        (tag, wire::parameter_status(frame.body))
+                    {
+                        let reports = &mut self.server.reports;
+                        *reports = self.worker.reports.with(reports, name, value);
+                        if !own && self.refused.is_none() {
+                            *self.told = Rc::clone(reports);
+                        }
+                    }
                     let (show, learned) = self.server.replies.see(tag);
                     if let Some(learned) = learned {
                         self.learn(learned);
@@ -289,13 +331,27 @@ impl<'a> Relay<'a> {
                         tag::COPY_IN => self.copy_in(),
                         _ => {}
                     }
-                    match code {
-                        Some(code) if self.refuses(code, own) => self.take_back(code, length),
-                        _ => self.show(show, length, as_is),
+                    match refusal {
+                        Some(refusal) => self.take_back(refusal, length),
+                        None => self.show(show, length, as_is),
+                    }
+                    if own && tag == tag::READY {
+                        self.turn_to_client();
                     }
                 }
             }
         }
+    }
+
+    /// Tells the client, before it sees the first reply, what its server reports otherwise than what
+    /// it was told last (manual, 55.2.7).
+    fn turn_to_client(&mut self) {
+        if self.server.replies.own() || Rc::ptr_eq(self.told, &self.server.reports) {
+            return;
+        }
+        crate::greeting::put_news(&mut self.outbound.bytes, &self.server.reports, self.told);
+        self.news = self.outbound.unsent().len();
+        *self.told = Rc::clone(&self.server.reports);
     }
 
     fn ready(&mut self, status: Option<TxStatus>, settle: &mut impl Settle) {
@@ -306,7 +362,9 @@ impl<'a> Relay<'a> {
             if matches!(self.input, Input::Copy { .. }) {
                 self.input = Input::Held;
             }
-            settle.ended(self.noticed, status);
+            let mut more = Vec::new();
+            settle.ended(self.noticed, status, &mut more);
+            self.tell(&more);
         }
     }
 
@@ -314,25 +372,38 @@ impl<'a> Relay<'a> {
         let sync = self.server.replies.copy_in();
         self.input = Input::Copy { sync };
         // The data is not kept, so the cycle can't be run elsewhere any more.
-        self.retry = false;
+        self.retries = Retries::default();
         self.inbound.consume(*self.kept);
         *self.kept = 0;
     }
 
-    /// Whether an error makes another node try instead, because the client saw nothing yet.
-    #[expect(clippy::fn_params_excessive_bools, reason = "a fact of the reply, not a mode")]
-    fn refuses(&self, code: SqlState, own: bool) -> bool {
-        self.retry
-            && !own
-            && !self.noticed.shown
-            && self.refused.is_none()
-            && may_succeed_elsewhere(code)
+    /// Tells the client something of Weir's own behind the replies that it was cleared for.
+    fn tell(&mut self, bytes: &[u8]) {
+        if bytes.is_empty() {
+            return;
+        }
+        self.copy_out(self.cleared);
+        self.server.inbox.consume(std::mem::take(&mut self.cleared));
+        self.outbound.bytes.extend_from_slice(bytes);
+    }
+
+    /// Whether the cycle may be run again after this error: the client saw nothing yet.
+    fn refusal(&self, error: &ErrorFields<'_>) -> Option<Refusal> {
+        if self.noticed.shown || self.refused.is_some() {
+            return None;
+        }
+        let stale = is_stale_plan(error);
+        if stale && self.retries.stale_plan {
+            return Some(Refusal::StalePlan);
+        }
+        let elsewhere = self.retries.node && !stale && may_succeed_elsewhere(error.code);
+        elsewhere.then_some(Refusal::Node(error.code))
     }
 
     /// Hides this reply, from its first byte to its last.
-    fn take_back(&mut self, code: SqlState, length: usize) {
-        self.refused = Some(code);
-        self.outbound.clear();
+    fn take_back(&mut self, refusal: Refusal, length: usize) {
+        self.refused = Some(refusal);
+        self.outbound.keep(self.news);
         self.server.inbox.consume(self.cleared.saturating_add(length));
         self.cleared = 0;
         for name in self.noticed.named.drain(..) {
@@ -342,6 +413,7 @@ impl<'a> Relay<'a> {
 
     #[expect(clippy::fn_params_excessive_bools, reason = "facts of the reply, not modes")]
     fn pass(&mut self, count: usize, as_is: bool, own: bool) {
+        self.noticed.answered |= !own;
         if as_is {
             self.cleared = self.cleared.saturating_add(count);
             return;
@@ -378,7 +450,8 @@ impl<'a> Relay<'a> {
         while let Some(learned) = self.server.replies.owed() {
             if self.refused.is_none() {
                 match &learned {
-                    Learned::Forgotten(_) => wire::put_close_complete(&mut self.outbound.bytes),
+                    Learned::Closed(_) => wire::put_close_complete(&mut self.outbound.bytes),
+                    Learned::Forgotten(_) => {}
                     Learned::Prepared(_) | Learned::OnServer(_) | Learned::OffServer(_) => {
                         wire::put_parse_complete(&mut self.outbound.bytes);
                     }
@@ -397,7 +470,7 @@ impl<'a> Relay<'a> {
             }
             Learned::OnServer(id) => self.server.statements.insert(id),
             Learned::OffServer(id) => self.server.statements.remove(id),
-            Learned::Forgotten(name) => self.statements.remove(&name),
+            Learned::Closed(name) | Learned::Forgotten(name) => self.statements.remove(&name),
         }
     }
 }

@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 
 use policy::prepared::ServerStatements;
 use policy::replies::Replies;
+use policy::reports::Reports;
+use policy::settings::Settings;
 use policy::{Epoch, NodeId, NodeView, Role};
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
@@ -20,9 +22,8 @@ use crate::buffer::{Buffer, Buffers, CHUNK, Outbox};
 use crate::config::ServerTls;
 use crate::login::{LoggedIn, Login};
 use crate::peer::Running;
-use crate::settings::SettingsId;
 use crate::stream::Stream;
-use crate::worker::now;
+use crate::worker::{Worker, now};
 
 /// Where a node is, and what it was when we connected.
 #[derive(Debug, Clone)]
@@ -117,6 +118,10 @@ impl From<io::Error> for ConnectError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct SessionNumber(pub(crate) u64);
 
+/// Tells apart the servers of one worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ServerNumber(pub(crate) std::num::NonZeroU64);
+
 /// Whose unnamed statement a server holds, and the how manieth.
 pub(crate) type UnnamedOf = (SessionNumber, u64);
 
@@ -135,13 +140,18 @@ pub(crate) struct Server {
     pub(crate) replies: Replies,
     pub(crate) statements: ServerStatements,
     pub(crate) unnamed: Option<UnnamedOf>,
-    pub(crate) settings: SettingsId,
+    /// What it is set to; `None` if nobody knows.
+    pub(crate) settings: Option<Rc<Settings>>,
+    /// What it reported of itself so far.
+    pub(crate) reports: Rc<Reports>,
+    /// Which server of its worker it is.
+    pub(crate) number: ServerNumber,
+    /// Who may have drawn a sequence value on it last.
+    pub(crate) drawn_by: Option<SessionNumber>,
     /// It must not serve another session: what is prepared on it is not known any more.
     pub(crate) spoiled: bool,
     pub(crate) opened: Instant,
     pub(crate) idle_since: Instant,
-    /// What it said of itself at login.
-    pub(crate) greeting: Rc<[(String, String)]>,
 }
 
 impl Server {
@@ -155,11 +165,14 @@ impl Server {
     pub(crate) async fn connect(
         address: Rc<Address>,
         identity: &Identity,
-        tls: &ServerTls,
-        limit: Duration,
+        worker: &Worker,
     ) -> Result<Self, ConnectError> {
+        let (tls, limit) = {
+            let live = worker.live();
+            (live.server_tls.clone(), live.pool.server_connect_timeout)
+        };
         let login = async {
-            let stream = open(&address.host, address.port, tls).await?;
+            let stream = open(&address.host, address.port, &tls).await?;
             Login::new(stream).run(identity).await
         };
         let logged_in = if limit.is_zero() {
@@ -168,12 +181,15 @@ impl Server {
             let timed_out = |_| Err(ConnectError::Io(io::ErrorKind::TimedOut.into()));
             tokio::time::timeout(limit, login).await.unwrap_or_else(timed_out)
         };
-        Ok(Self::new(address, logged_in?))
+        Ok(Self::new(address, logged_in?, worker))
     }
 
-    fn new(address: Rc<Address>, logged_in: LoggedIn) -> Self {
+    fn new(address: Rc<Address>, logged_in: LoggedIn, worker: &Worker) -> Self {
         let now = now();
         let LoggedIn { stream, key, greeting } = logged_in;
+        let reports = greeting.iter().fold(Rc::default(), |reports, (name, value)| {
+            worker.reports.with(&reports, name.as_bytes(), value.as_bytes())
+        });
         Self {
             stream,
             running: key.map(|key| Rc::new(Running::new(&address, key))),
@@ -184,11 +200,13 @@ impl Server {
             replies: Replies::default(),
             statements: ServerStatements::default(),
             unnamed: None,
-            settings: SettingsId::default(),
+            settings: Some(worker.settings.none()),
+            reports,
+            number: worker.next_server(),
+            drawn_by: None,
             spoiled: false,
             opened: now,
             idle_since: now,
-            greeting,
         }
     }
 
@@ -205,9 +223,10 @@ impl Server {
     /// Whether nothing arrived since the server was last used; else it must not be used again.
     ///
     /// Costs no system call unless something did arrive. A ParameterStatus or a notice at idle
-    /// (a reloaded configuration) is read and ignored; everything else, and the end of the
+    /// (a reloaded configuration) is taken note of; everything else, and the end of the
     /// stream, means that the server is gone.
-    pub(crate) fn is_quiet(&mut self, buffers: &Buffers) -> bool {
+    pub(crate) fn is_quiet(&mut self, worker: &Worker) -> bool {
+        let buffers = &worker.buffers;
         let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
         loop {
             if self.stream.poll_readable(&mut cx).is_pending() {
@@ -222,8 +241,12 @@ impl Server {
         }
         while let Ok(Some((frame, _))) = wire::next_frame(self.inbox.unread(), CHUNK) {
             let length = frame.bytes.len();
-            if !matches!(frame.tag, tag::PARAMETER_STATUS | tag::NOTICE) {
-                return false;
+            match (frame.tag, wire::parameter_status(frame.body)) {
+                (tag::PARAMETER_STATUS, Ok((name, value))) => {
+                    self.reports = worker.reports.with(&self.reports, name, value);
+                }
+                (tag::NOTICE, _) => {}
+                _ => return false,
             }
             self.inbox.consume(length);
         }

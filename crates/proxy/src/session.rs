@@ -8,27 +8,29 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use policy::Reason;
-use policy::prepared::ClientStatements;
+use policy::prepared::{ClientStatements, Interner, Statement};
+use policy::reports::Reports;
 use policy::session::Settled;
+use policy::settings::replay;
 use wire::TxStatus;
 
 use crate::alone::Alone;
 use crate::buffer::{Buffer, Outbox};
-use crate::cycle::{Cycle, Reader, Reading};
+use crate::cycle::{Cycle, Reader};
 use crate::database::Database;
 use crate::error::{Cause, Lost};
 use crate::forward::{Forward, Group};
-use crate::intake::{GATHER_PARSE, Gathered, gather};
+use crate::intake::{End, GATHER_PARSE, Gathered, gather};
 use crate::metrics::Side;
 use crate::noticed::{News, Noticed};
 use crate::peer::Peer;
 use crate::place::{Attempt, Placed};
 use crate::pool::Lease;
 use crate::pools::Pools;
-use crate::relay::{Event, Relay};
+use crate::reading::Reading;
+use crate::relay::{Event, Refusal, Relay};
 use crate::scope::ScopeFence;
-use crate::server::SessionNumber;
-use crate::settings::Settings;
+use crate::server::{ServerNumber, SessionNumber};
 use crate::settle::{Closing, Unsettled};
 use crate::stream::Stream;
 use crate::worker::Worker;
@@ -68,10 +70,12 @@ pub(crate) struct Session {
     pub(crate) meaning: policy::session::Session,
     pub(crate) statements: ClientStatements,
     pub(crate) scope: Arc<ScopeFence>,
-    /// What the client's server must be set to.
-    pub(crate) settings: Rc<Settings>,
-    /// What `RESET` goes back to.
-    pub(crate) startup: Rc<Settings>,
+    /// What the client was told at login of the parameters that servers report.
+    pub(crate) greeted: Rc<Reports>,
+    /// What it was told last.
+    pub(crate) told: Rc<Reports>,
+    /// The server on which the session's newest sequence values were drawn, if any were.
+    pub(crate) drawn_on: Option<ServerNumber>,
     pub(crate) lease: Option<Lease>,
     /// A `BEGIN READ ONLY` that no server has seen yet.
     pub(crate) begin: Option<Vec<u8>>,
@@ -141,11 +145,17 @@ impl Session {
                     return Ok(());
                 }
                 Relayed::Done => return Ok(()),
+                Relayed::Failed => {
+                    // The client knows nothing of Weir's Sync: it expects to be skipped to its own.
+                    self.skipping = cycle.end == End::Prepared;
+                    return Ok(());
+                }
                 Relayed::Lost if losses < MOST_LOSSES => {
                     losses = losses.saturating_add(1);
                     attempt = Attempt::Elsewhere;
                 }
                 Relayed::Lost | Relayed::Refused => attempt = Attempt::OnPrimary,
+                Relayed::Stale => self.prepare_anew(cycle),
             }
         }
     }
@@ -165,6 +175,10 @@ impl Session {
             }
             let found = gather(self.inbound.unread(), max).map_err(distrusted)?;
             match found {
+                // An open group goes on; only between groups can Weir close one.
+                Gathered::Cycle { length, end: End::Prepared } if self.group.open => {
+                    return Ok(Cycle { length, end: End::Open });
+                }
                 Gathered::Cycle { length, end } => return Ok(Cycle { length, end }),
                 Gathered::Stray(length) => self.inbound.consume(length),
                 Gathered::Terminate => return Err(Ending::Left),
@@ -215,11 +229,12 @@ impl Session {
             metrics: &self.worker.metrics,
             statements: &self.statements,
             wishes: self.meaning.wishes(),
+            by_sql: self.meaning.pins().has(sql::Pin::Prepare),
         };
         let bytes = self.inbound.unread().get(..cycle.length).unwrap_or_default();
         let mut reading =
             reader.read(bytes, cycle.end).map_err(|error| Cause::Protocol(error.to_string()))?;
-        if !self.settings.readable {
+        if !self.meaning.settings().is_readable() {
             reading.distrust();
         }
         Ok(reading)
@@ -227,15 +242,9 @@ impl Session {
 
     fn forward(&mut self, cycle: Cycle, reading: &Reading, placed: &Placed) -> Result<(), Ending> {
         let max_prepared = self.worker.live().pool.max_prepared_statements;
+        self.bring_server();
         let Some(lease) = self.lease.as_mut() else { return Ok(()) };
         let server = lease.server();
-        if server.settings != self.settings.id && self.status == TxStatus::Idle && !self.group.open
-        {
-            let query = self.settings.query(server.settings);
-            wire::put_query(&mut server.outbox.bytes, query.as_bytes());
-            server.replies.push(policy::replies::Expect::OwnQuery);
-            server.settings = self.settings.id;
-        }
         if let Some(begin) = &self.begin {
             server.outbox.bytes.extend_from_slice(begin);
             server.replies.push(policy::replies::Expect::OwnQuery);
@@ -247,6 +256,9 @@ impl Session {
             group: &mut self.group,
             session: self.number,
             max_prepared,
+            shape: self.meaning.settings().shape(),
+            deallocates: &|sql| self.database.deallocates(sql, &self.worker.metrics),
+            by_sql: self.meaning.pins().has(sql::Pin::Prepare),
         };
         if let Some(told) = &placed.refused {
             forward.poison(told.clone());
@@ -267,6 +279,28 @@ impl Session {
         Ok(())
     }
 
+    /// Puts what brings the server to the session's settings in front of the cycle.
+    fn bring_server(&mut self) {
+        let Some(lease) = self.lease.as_mut() else { return };
+        let (server, wanted) = (lease.server(), self.meaning.settings());
+        let as_wanted = server.settings.as_ref().is_some_and(|settings| settings.is(wanted));
+        if as_wanted || self.group.open || self.meaning.leaves_settings_alone() {
+            return;
+        }
+        // A BEGIN that was held back comes behind. Within a transaction only a RESET makes them
+        // differ, which took the server elsewhere than the session.
+        let between = self.status == TxStatus::Idle || self.begin.is_some();
+        let within = self.status == TxStatus::Open && server.settings.is_some();
+        if between || within {
+            for query in replay(server.settings.as_deref(), wanted) {
+                wire::put_query(&mut server.outbox.bytes, query.as_bytes());
+                server.replies.push(policy::replies::Expect::OwnQuery);
+            }
+            server.settings = Some(Rc::clone(wanted));
+            self.meaning.brought();
+        }
+    }
+
     /// Waits for the client while the session keeps a server, which may speak too: the answers of
     /// a group that is open, a notification, its end.
     async fn relay_kept(&mut self) -> Result<(), Ending> {
@@ -281,8 +315,8 @@ impl Session {
             &mut self.stream,
             (&mut self.inbound, &mut self.held, &mut self.outbound),
             lease.server(),
-            &mut self.statements,
-            &self.worker.buffers,
+            (&mut self.statements, &mut self.told),
+            &self.worker,
             if open { &mut self.noticed } else { &mut aside },
         );
         relay.looked_at = relay.inbound.len();
@@ -301,6 +335,11 @@ impl Session {
         };
         match event {
             Event::More => Ok(()),
+            // Without a group only Weir's own question can have been answered.
+            Event::Ended if !open => {
+                self.asked(&aside);
+                Ok(())
+            }
             Event::ClientGone => {
                 if open {
                     self.abandon();
@@ -334,6 +373,7 @@ impl Session {
         let mut noticed = std::mem::take(&mut self.noticed);
         let mut closing = Closing {
             meaning: &mut self.meaning,
+            greeted: &self.greeted,
             reading,
             cluster: &self.database.cluster,
             scope: &self.scope,
@@ -345,15 +385,18 @@ impl Session {
             &mut self.stream,
             (&mut self.inbound, &mut self.held, &mut self.outbound),
             server,
-            &mut self.statements,
-            &self.worker.buffers,
+            (&mut self.statements, &mut self.told),
+            &self.worker,
             &mut noticed,
         );
-        relay.retry = placed.retry;
+        relay.retries = placed.retries;
         relay.ends(cycle.end);
         let event = relay.run(&mut closing).await;
         let settled = closing.settled;
         self.peer.runs_on(None);
+        if noticed.news.contains(&News::StalePlan) {
+            self.each_bound(cycle, Interner::retire);
+        }
         self.conclude(&event, noticed, (reading, placed, settled))
     }
 
@@ -365,18 +408,26 @@ impl Session {
         (reading, placed, settled): (&Reading, &Placed, Option<Settled>),
     ) -> Result<Relayed, Ending> {
         match event {
-            Event::Ended => self.settled(reading, &noticed, settled).map(|()| Relayed::Done),
+            Event::Ended => {
+                self.settled(reading, &noticed, settled)?;
+                Ok(if noticed.error.is_some() { Relayed::Failed } else { Relayed::Done })
+            }
             Event::More => {
                 self.noticed = noticed;
                 Ok(Relayed::Done)
             }
-            Event::Refused(code) => {
+            Event::Refused(Refusal::StalePlan) => {
+                tracing::debug!(node = %placed.node, "a statement's tables have changed: prepared anew");
+                self.refused(noticed.status);
+                Ok(Relayed::Stale)
+            }
+            Event::Refused(Refusal::Node(code)) => {
                 tracing::info!(node = %placed.node, code = code.as_str(), "a replica refused a read: retried elsewhere");
                 self.refused(noticed.status);
                 let elsewhere = policy::standby::another_standby_will_do(*code);
                 Ok(if elsewhere { Relayed::Lost } else { Relayed::Refused })
             }
-            Event::ServerLost if placed.retry && !noticed.shown => {
+            Event::ServerLost if placed.retries.node && !noticed.shown => {
                 self.server_lost();
                 self.refused(None);
                 Ok(Relayed::Lost)
@@ -394,6 +445,35 @@ impl Session {
             Event::ClientGone => {
                 self.abandon();
                 Err(Ending::Left)
+            }
+        }
+    }
+
+    /// Gives the statements that a cycle binds the numbers that they have now: those by which
+    /// servers know them are retired.
+    fn prepare_anew(&mut self, cycle: Cycle) {
+        let meaning = Rc::clone(self.meaning.settings());
+        let mut anew = Vec::new();
+        self.each_bound(cycle, |interner, stale| {
+            anew.push((
+                Rc::clone(stale),
+                interner.intern((&stale.sql, &stale.types), meaning.shape()),
+            ));
+        });
+        for (stale, statement) in anew {
+            self.statements.replace(&stale, &statement);
+        }
+    }
+
+    /// Does something with each named statement that a cycle binds.
+    fn each_bound(&self, cycle: Cycle, mut what: impl FnMut(&mut Interner, &Rc<Statement>)) {
+        let mut rest = self.inbound.unread().get(..cycle.length).unwrap_or_default();
+        while let Ok(Some((frame, after))) = wire::next_frame(rest, usize::MAX) {
+            rest = after;
+            if let Ok(wire::Frontend::Bind { statement, .. }) = wire::parse_frontend(&frame)
+                && let Some(statement) = self.statements.get(statement)
+            {
+                what(&mut self.worker.interner.borrow_mut(), statement);
             }
         }
     }
@@ -446,10 +526,14 @@ const MOST_LOSSES: u8 = 3;
 enum Relayed {
     /// It is answered, or goes on with the client's next messages.
     Done,
+    /// It is answered, and the answer was an error.
+    Failed,
     /// The client saw nothing; the primary must answer.
     Refused,
     /// The same, because of the node: another replica may answer, too.
     Lost,
+    /// The client saw nothing; its statements have to be prepared anew.
+    Stale,
 }
 
 /// Whether a client whose session ends can be told why.

@@ -2,20 +2,22 @@
 
 use std::rc::Rc;
 
-use policy::session::{Hold, Seen, ServedBy, SettingsChange, Settled, TakeTicket};
+use policy::replies::Expect;
+use policy::reports::Reports;
+use policy::session::{Hold, LEFTOVERS, Seen, ServedBy, ServerSettings, Settled, TakeTicket};
 use policy::{Role, Signal};
 use sql::Effect;
 use wire::TxStatus;
 
-use crate::cycle::{Own, Reading};
 use crate::error::{Cause, Lost};
+use crate::forward::Deallocates;
 use crate::noticed::{News, Noticed};
 use crate::pool::Lease;
+use crate::reading::{Kind, Own, Reading};
 use crate::relay::Settle;
 use crate::scope::ScopeFence;
 use crate::server::Server;
 use crate::session::{Ending, Session};
-use crate::settings::SettingsId;
 use crate::view::ClusterView;
 use crate::worker::{Worker, now};
 
@@ -23,6 +25,7 @@ use crate::worker::{Worker, now};
 /// client knows that its write ended, its reads must know it too.
 pub(crate) struct Closing<'a> {
     pub(crate) meaning: &'a mut policy::session::Session,
+    pub(crate) greeted: &'a Reports,
     pub(crate) reading: &'a Reading,
     pub(crate) cluster: &'a ClusterView,
     pub(crate) scope: &'a ScopeFence,
@@ -32,18 +35,26 @@ pub(crate) struct Closing<'a> {
 }
 
 impl Settle for Closing<'_> {
-    fn ended(&mut self, noticed: &Noticed, status: TxStatus) {
-        let settled = self.meaning.settle(&Seen {
+    fn ended(&mut self, noticed: &Noticed, status: TxStatus, out: &mut Vec<u8>) {
+        let seen = Seen {
             class: self.reading.class,
             why: self.reading.why,
             effects: self.reading.effects(),
+            steps: self.reading.steps(),
+            completed: noticed.completed,
+            rolled_back: &noticed.rolled_back,
             statements: self.reading.statements,
             status,
             last: noticed.last,
             failed: noticed.error.is_some(),
             by: self.by,
             at: now(),
-        });
+        };
+        if let Some(left) = &noticed.answer {
+            // Asked before the cycle: what that left is not among it.
+            let _hold = self.meaning.asked(left);
+        }
+        let settled = self.meaning.settle(&seen, &self.worker.settings);
         match settled.ticket {
             TakeTicket::Nobody => {}
             TakeTicket::Session => {
@@ -55,7 +66,29 @@ impl Settle for Closing<'_> {
                 self.scope.took(self.cluster.take_ticket());
             }
         }
+        self.correct(out);
         self.settled = Some(settled);
+    }
+}
+
+impl Closing<'_> {
+    /// A `RESET` took the server to its own default and the session to what it asked for at login,
+    /// which the server will be brought to before it is used again: the client is told that.
+    fn correct(&self, out: &mut Vec<u8>) {
+        let (wanted, on_server) = (self.meaning.settings(), self.meaning.on_server());
+        if wanted.is(on_server) {
+            return;
+        }
+        for (name, value) in self.greeted.iter() {
+            let known = String::from_utf8_lossy(name).to_ascii_lowercase();
+            let startup = self.meaning.startup().value(&known);
+            if startup.is_some()
+                && wanted.value(&known) == startup
+                && on_server.value(&known) != startup
+            {
+                wire::put_parameter_status(out, name, value);
+            }
+        }
     }
 }
 
@@ -63,7 +96,7 @@ impl Settle for Closing<'_> {
 pub(crate) struct Unsettled;
 
 impl Settle for Unsettled {
-    fn ended(&mut self, _: &Noticed, _: TxStatus) {}
+    fn ended(&mut self, _: &Noticed, _: TxStatus, _: &mut Vec<u8>) {}
 }
 
 impl Session {
@@ -78,35 +111,85 @@ impl Session {
         self.status = noticed.status.unwrap_or(TxStatus::Idle);
         self.begin = None;
         if noticed.error.is_some() {
-            self.doubt_unnamed();
+            self.doubt_unnamed(noticed.answered);
         }
+        let deallocates = self.group.deallocates;
         self.group.clear();
+        self.know_settings(settled.settings);
         self.heed(noticed)?;
-        if noticed.error.is_none() {
-            self.apply(reading);
-        }
+        self.apply(reading, noticed, deallocates);
         // Others see a changed schema only once the transaction has ended.
         if self.schema_changed && self.status == TxStatus::Idle {
             self.schema_changed = false;
             let database = self.database.dbname.as_ref().into();
             self.database.cluster.signal(Signal::SchemaChanged(database));
         }
-        if settled.settings == SettingsChange::Replayed {
-            reading.effects().iter().for_each(|effect| self.replay(effect));
-        }
-        if settled.hold == Hold::Return
-            && self.database.returns_servers()
-            && let Some(lease) = self.lease.take()
-        {
-            lease.give_back();
-        }
+        self.draw(reading);
+        self.hold(settled.hold);
         Ok(())
+    }
+
+    fn hold(&mut self, hold: Hold) {
+        match hold {
+            Hold::Return if self.meaning.pin().is_none() && self.database.returns_servers() => {
+                if let Some(lease) = self.lease.take() {
+                    lease.give_back();
+                }
+            }
+            Hold::Ask => self.ask_what_is_left(),
+            Hold::Return | Hold::Keep => {}
+        }
+    }
+
+    fn know_settings(&mut self, settings: ServerSettings) {
+        let on_server = Rc::clone(self.meaning.on_server());
+        let Some(server) = self.server() else { return };
+        server.settings = match (settings, server.settings.take()) {
+            (ServerSettings::Fresh, _) | (ServerSettings::AsTold, Some(_)) => Some(on_server),
+            (ServerSettings::Unknown, _) | (ServerSettings::AsTold, None) => None,
+        };
+    }
+
+    /// Takes note of where the cycle may have drawn sequence values.
+    fn draw(&mut self, reading: &Reading) {
+        let number = self.number;
+        let Some(server) = self.server() else { return };
+        let forgets =
+            |effect: &Effect| matches!(effect, Effect::DiscardAll | Effect::DiscardSequences);
+        if reading.effects().iter().any(forgets) {
+            server.drawn_by = None;
+        } else if policy::session::may_draw(reading.class, reading.why)
+            && server.address.role == Role::Primary
+        {
+            server.drawn_by = Some(number);
+            self.drawn_on = Some(server.number);
+        }
+        let drew = self.server().is_some_and(|server| server.drawn_by == Some(number));
+        if drew && self.status == TxStatus::Idle && self.pools.keeps_values(now()) {
+            self.meaning.keep_values();
+        }
+    }
+
+    /// Asks the server what the session left in it; [`Session::asked`] hears the answer.
+    fn ask_what_is_left(&mut self) {
+        let Some(server) = self.server() else { return };
+        wire::put_query(&mut server.outbox.bytes, LEFTOVERS.as_bytes());
+        server.replies.push(Expect::OwnQuestion);
+    }
+
+    /// The server answered while the session waited for its client.
+    pub(crate) fn asked(&mut self, noticed: &Noticed) {
+        if let Some(left) = &noticed.answer {
+            let hold = self.meaning.asked(left);
+            self.hold(hold);
+        }
     }
 
     /// A group failed, and behind the error no `Parse` was carried out: what the server holds as
     /// unnamed is unknown, and may be the client's statement or one of a session before it.
-    fn doubt_unnamed(&mut self) {
-        if self.group.confuses_unnamed() {
+    #[expect(clippy::fn_params_excessive_bools, reason = "a fact of the reply, not a mode")]
+    fn doubt_unnamed(&mut self, answered: bool) {
+        if self.group.loses_unnamed(answered) {
             self.statements.drop_unnamed();
         }
         if let Some(server) = self.server() {
@@ -124,7 +207,7 @@ impl Session {
                         server.unnamed = None;
                     }
                 }
-                News::Fatal => {}
+                News::Fatal | News::StalePlan => {}
                 News::Promoted => {
                     if let Some(node) = self.server().map(|server| server.address.node) {
                         self.database.cluster.signal(Signal::Promoted(node));
@@ -151,55 +234,27 @@ impl Session {
         self.lease.as_mut().map(Lease::server)
     }
 
-    /// What succeeded statements mean to Weir itself.
-    fn apply(&mut self, reading: &Reading) {
-        for effect in reading.effects() {
-            if let Some(Own::Set { name, value, scope }) = Own::of(effect) {
-                // The server took it for a custom setting; the next user must not inherit it.
-                self.forget_settings_of_server();
-                if let Err(error) = self.meaning.set(name, value, scope) {
+    /// What statements that were carried out mean to Weir itself.
+    fn apply(&mut self, reading: &Reading, noticed: &Noticed, deallocates: Deallocates) {
+        let done = |(_, step): &(_, &u32)| **step < noticed.completed;
+        for (effect, _) in reading.effects().iter().zip(reading.steps()).filter(done) {
+            if let Some(Own::Set { name, value: Some(value), .. }) = Own::of(effect) {
+                if let Err(error) = self.meaning.wishes().clone().set(name, value) {
                     tracing::warn!(name, %error, "a setting among other statements was not understood");
                 }
-            } else if matches!(effect, Effect::Deallocate) {
-                // It may have named one of Weir's own, which another session would then miss.
-                if let Some(server) = self.server() {
+            } else if let Effect::Deallocate(name) = effect {
+                if deallocates == Deallocates::Clients {
+                    // By the extended protocol it went in its place among the others.
+                    if reading.kind == Kind::Simple {
+                        self.statements.remove(name.as_bytes());
+                    }
+                } else if let Some(server) = self.server() {
+                    // It may have named one of Weir's own, which another session would then miss.
                     server.spoiled = true;
                 }
             } else if matches!(effect, Effect::SchemaChange) {
                 self.schema_changed = true;
-            } else if matches!(effect, Effect::ResetAll | Effect::DiscardAll) {
-                self.meaning.reset_all();
             }
-        }
-    }
-
-    fn forget_settings_of_server(&mut self) {
-        if let Some(server) = self.server() {
-            server.settings = SettingsId::UNKNOWN;
-        }
-    }
-
-    /// Moves the settings that travel with the session as the server's just moved.
-    fn replay(&mut self, effect: &Effect) {
-        if Own::of(effect).is_some() {
-            return;
-        }
-        let (settings, server) = if let Effect::Set { name, value: Some(value), .. } = effect {
-            let settings = self.worker.settings.with(&self.settings, name, Some(value));
-            let id = settings.id;
-            (settings, id)
-        } else if let Effect::Set { name, value: None, .. } | Effect::Reset(name) = effect {
-            // The server went back to its own default, the session goes back to its startup value.
-            let value = self.startup.value(name);
-            (self.worker.settings.with(&self.settings, name, value), SettingsId::UNKNOWN)
-        } else if matches!(effect, Effect::ResetAll | Effect::DiscardAll) {
-            (Rc::clone(&self.startup), SettingsId::default())
-        } else {
-            return;
-        };
-        self.settings = settings;
-        if let Some(known) = self.server() {
-            known.settings = server;
         }
     }
 

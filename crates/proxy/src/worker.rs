@@ -5,6 +5,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::num::NonZeroU64;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
@@ -12,6 +13,8 @@ use std::time::{Duration, Instant};
 
 use policy::NodeId;
 use policy::prepared::Interner;
+use policy::reports::KnownReports;
+use policy::settings::KnownSettings;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, mpsc, watch};
 use wire::CancelKey;
@@ -26,8 +29,7 @@ use crate::peer::Peer;
 use crate::permits::{Mail, PoolKey, Registry};
 use crate::pools::Pools;
 use crate::scope::Scopes;
-use crate::server::{Identity, SessionNumber};
-use crate::settings::KnownSettings;
+use crate::server::{Identity, ServerNumber, SessionNumber};
 use crate::view::{ClusterView, Watched};
 
 /// How often idle servers are looked through.
@@ -72,6 +74,7 @@ pub(crate) struct Worker {
     pub(crate) buffers: Buffers,
     pub(crate) interner: RefCell<Interner>,
     pub(crate) settings: KnownSettings,
+    pub(crate) reports: KnownReports,
     /// Notified whenever a cancel request was delivered.
     pub(crate) cancelled: Notify,
     live: Watched<Live>,
@@ -81,6 +84,7 @@ pub(crate) struct Worker {
     pools: RefCell<HashMap<UserIn, Rc<Pools>>>,
     peers: RefCell<HashMap<i32, (CancelKey, Rc<Peer>)>>,
     sessions: Cell<u64>,
+    servers: Cell<NonZeroU64>,
     random: Cell<u64>,
 }
 
@@ -112,6 +116,7 @@ impl Start {
             buffers: Buffers::default(),
             interner: RefCell::default(),
             settings: KnownSettings::default(),
+            reports: KnownReports::default(),
             cancelled: Notify::new(),
             live: Watched::new(self.live),
             stage: self.stage.clone(),
@@ -120,6 +125,7 @@ impl Start {
             pools: RefCell::default(),
             peers: RefCell::default(),
             sessions: Cell::new(0),
+            servers: Cell::new(NonZeroU64::MIN),
         });
         worker.run(listener, self.mailbox, self.stage).await;
         Ok(())
@@ -258,6 +264,12 @@ impl Worker {
     pub(crate) fn next_session(&self) -> SessionNumber {
         self.sessions.set(self.sessions.get().saturating_add(1));
         SessionNumber(self.sessions.get())
+    }
+
+    /// The next server's number.
+    pub(crate) fn next_server(&self) -> ServerNumber {
+        self.servers.set(self.servers.get().saturating_add(1));
+        ServerNumber(self.servers.get())
     }
 
     /// A process ID for a client: never zero, and no two living clients of a worker share one.

@@ -142,6 +142,8 @@ pub struct Classified {
     pub why: Why,
     /// What the session must remember, in the order of the statements.
     pub effects: Vec<Effect>,
+    /// Which statement, counted from 0, each of [`Self::effects`] is of.
+    pub steps: Vec<u32>,
     /// May act outside of the database: must never be run twice.
     pub reaches_outside: bool,
     /// What may be cached.

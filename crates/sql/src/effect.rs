@@ -77,8 +77,6 @@ pub enum Pin {
     Load,
     /// `currval` and `lastval` answer from this backend's memory.
     SequenceValue,
-    /// `pg_export_snapshot` or SET TRANSACTION SNAPSHOT.
-    ExportedSnapshot,
     /// A setting changed in a way that can't be tracked.
     SessionSetting,
     /// Not understood, and it may leave something in the session.
@@ -97,11 +95,64 @@ impl Pin {
             Self::Prepare => "prepare",
             Self::Load => "load",
             Self::SequenceValue => "sequence_value",
-            Self::ExportedSnapshot => "exported_snapshot",
             Self::SessionSetting => "session_setting",
             Self::Unknown => "unknown",
         }
     }
+}
+
+/// An argument of a `set_config` call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Operand {
+    /// A constant, as text.
+    Text(Box<str>),
+    /// NULL.
+    Null,
+    /// The parameter of this number, counted from 1.
+    Param(u16),
+}
+
+/// The arguments of one `set_config` call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SetConfig {
+    /// Which setting.
+    pub name: Operand,
+    /// To what.
+    pub value: Operand,
+    /// Whether it ends with the transaction.
+    pub is_local: Operand,
+}
+
+impl SetConfig {
+    /// What the call does once `param` says what each parameter is; `None` if that can't be said.
+    ///
+    /// `set_config` returns NULL and does nothing for a NULL name; a NULL value is the default, and
+    /// a NULL `is_local` is false (manual, 9.27.1).
+    #[must_use]
+    pub fn resolve<'p>(&self, param: impl Fn(u16) -> Option<Option<&'p str>>) -> Option<Effect> {
+        let read = |operand: &Operand| match operand {
+            Operand::Text(text) => Some(Some(text.to_string())),
+            Operand::Null => Some(None),
+            Operand::Param(number) => param(*number).map(|value| value.map(str::to_owned)),
+        };
+        let name = read(&self.name)??.to_ascii_lowercase();
+        let value = read(&self.value)?;
+        let scope = match read(&self.is_local)? {
+            Some(text) if is_true(&text) => SetScope::Local,
+            Some(_) | None => SetScope::Session,
+        };
+        Some(Effect::Set { name: name.into(), value: value.map(Into::into), scope })
+    }
+}
+
+/// How PostgreSQL reads a Boolean that is true: a unique prefix of `true`, `yes`, `on` or `1`; in
+/// binary format a byte of 1.
+fn is_true(text: &str) -> bool {
+    let text = text.trim_ascii().to_ascii_lowercase();
+    !text.is_empty()
+        && ("true".starts_with(&text)
+            || "yes".starts_with(&text)
+            || matches!(&*text, "on" | "1" | "\u{1}"))
 }
 
 /// One thing that the session must remember once the statement succeeded.
@@ -111,8 +162,6 @@ pub enum Effect {
     Begin(TxModes),
     /// SET TRANSACTION: modes of the current transaction.
     SetTransaction(TxModes),
-    /// SET SESSION CHARACTERISTICS AS TRANSACTION: modes of later transactions.
-    SetSessionCharacteristics(TxModes),
     /// COMMIT or END.
     Commit {
         /// Whether a new transaction begins at once.
@@ -123,12 +172,12 @@ pub enum Effect {
         /// Whether a new transaction begins at once.
         chain: Chain,
     },
-    /// SAVEPOINT.
-    Savepoint,
+    /// SAVEPOINT, by its name.
+    Savepoint(Box<str>),
     /// ROLLBACK TO SAVEPOINT.
-    RollbackToSavepoint,
+    RollbackToSavepoint(Box<str>),
     /// RELEASE SAVEPOINT.
-    ReleaseSavepoint,
+    ReleaseSavepoint(Box<str>),
     /// PREPARE TRANSACTION: the transaction leaves the session.
     PrepareTransaction,
     /// SET of a setting. `weir.*` are given the same way: the proxy answers those itself.
@@ -140,6 +189,8 @@ pub enum Effect {
         /// Until when it holds.
         scope: SetScope,
     },
+    /// A call of `set_config` that needs the values of parameters to be understood.
+    SetConfig(Box<SetConfig>),
     /// RESET of one setting, name in lower case.
     Reset(Box<str>),
     /// RESET ALL.
@@ -152,8 +203,13 @@ pub enum Effect {
     Unlisten,
     /// DEALLOCATE ALL.
     DeallocateAll,
-    /// DEALLOCATE of one statement.
-    Deallocate,
+    /// DEALLOCATE of one statement, by its name.
+    Deallocate(Box<str>),
+    /// CLOSE of one cursor or of all.
+    CloseCursor,
+    /// Something ran whose text is not known to the end (a block, a procedure): the server has to be
+    /// asked what it left behind.
+    Suspect,
     /// DISCARD ALL.
     DiscardAll,
     /// DISCARD PLANS.

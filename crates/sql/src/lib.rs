@@ -27,6 +27,8 @@ pub use catalog::{
 };
 pub use class::{Class, Classified, KeyedBy, Why};
 pub use classify::Classifier;
-pub use effect::{Access, Chain, Deferrable, Effect, Isolation, Pin, SetScope, TxModes};
+pub use effect::{
+    Access, Chain, Deferrable, Effect, Isolation, Operand, Pin, SetConfig, SetScope, TxModes,
+};
 pub use fingerprint::{Fingerprint, Scan, Scanner};
 pub use hint::{Hint, HintError, Pairs, leading_hint};

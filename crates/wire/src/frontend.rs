@@ -6,7 +6,7 @@ mod put;
 
 use crate::{Frame, MessageError, cursor::Cursor, ftag};
 
-pub use bind::{Formats, bind_result_formats};
+pub use bind::{Formats, bind_result_formats, bind_values};
 pub use password::{
     SaslInitial, parse_password, parse_sasl_initial, put_password, put_sasl_initial,
     put_sasl_response,

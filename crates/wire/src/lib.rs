@@ -38,10 +38,10 @@ pub use backend::{
 };
 pub use frame::{Frame, FrameError, Header, next_frame, peek_header};
 pub use frontend::{
-    Described, Formats, Frontend, SaslInitial, bind_result_formats, parse_frontend, parse_password,
-    parse_sasl_initial, put_bind, put_close, put_copy_fail, put_describe, put_execute, put_flush,
-    put_parse, put_password, put_query, put_sasl_initial, put_sasl_response, put_sync,
-    put_terminate,
+    Described, Formats, Frontend, SaslInitial, bind_result_formats, bind_values, parse_frontend,
+    parse_password, parse_sasl_initial, put_bind, put_close, put_copy_fail, put_describe,
+    put_execute, put_flush, put_parse, put_password, put_query, put_sasl_initial,
+    put_sasl_response, put_sync, put_terminate,
 };
 pub use md5::md5_password;
 pub use message::MessageError;

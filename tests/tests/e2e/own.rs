@@ -230,7 +230,6 @@ async fn what_may_not_run_on_a_standby_moves_a_read_only_transaction_or_is_refus
         "SELECT pg_advisory_lock(1)",
         "UNLISTEN news",
         "SELECT pg_reload_conf()",
-        "SET work_mem = '1MB'",
         "DECLARE kept CURSOR WITH HOLD FOR SELECT 1",
     ] {
         client.batch_execute("BEGIN READ ONLY; ").await.unwrap();
@@ -242,6 +241,11 @@ async fn what_may_not_run_on_a_standby_moves_a_read_only_transaction_or_is_refus
         client.batch_execute("ROLLBACK").await.unwrap();
     }
     client.batch_execute("CREATE TABLE not_kept (id int)").await.unwrap();
+    // A setting travels, so it may be made there.
+    client.batch_execute("BEGIN READ ONLY").await.unwrap();
+    client.batch_execute("SELECT 1").await.unwrap();
+    client.batch_execute("SET work_mem = '1MB'; COMMIT").await.unwrap();
+    assert_eq!(one(&client, "SHOW work_mem").await, "1MB");
 }
 
 #[tokio::test]

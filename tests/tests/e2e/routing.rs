@@ -44,6 +44,8 @@ enum Side {
     Replica,
     /// Not where another row's cause would keep it: `reason` is `unpinned`.
     Any,
+    /// Weir itself.
+    Weir,
 }
 
 /// A Weir in front of the schema that the tables are about.
@@ -140,6 +142,7 @@ impl Side {
             Self::Primary => "primary",
             Self::Replica => "replica",
             Self::Any => "any",
+            Self::Weir => "weir",
         }
     }
 }

@@ -170,7 +170,7 @@ impl Reason {
     }
 
     /// Every reason, so that a metric's labels can be made beforehand.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 27] = [
         Self::Read,
         Self::Write,
         Self::PrimaryRead,
@@ -182,7 +182,6 @@ impl Reason {
         Self::Pinned(Pin::Prepare),
         Self::Pinned(Pin::Load),
         Self::Pinned(Pin::SequenceValue),
-        Self::Pinned(Pin::ExportedSnapshot),
         Self::Pinned(Pin::SessionSetting),
         Self::Pinned(Pin::Unknown),
         Self::SessionPool,
@@ -218,7 +217,6 @@ const fn pinned(pin: Pin) -> &'static str {
         Pin::Prepare => "pinned_prepare",
         Pin::Load => "pinned_load",
         Pin::SequenceValue => "pinned_sequence_value",
-        Pin::ExportedSnapshot => "pinned_exported_snapshot",
         Pin::SessionSetting => "pinned_session_setting",
         Pin::Unknown => "pinned_unknown",
     }

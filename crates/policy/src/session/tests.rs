@@ -5,12 +5,77 @@ use sql::{Access, Chain, Isolation, TxModes};
 use super::*;
 use crate::testing::start;
 
+/// A session, and what its worker knows of settings.
+struct Rig {
+    session: Session,
+    known: KnownSettings,
+}
+
+impl Rig {
+    fn new(wishes: Preferences) -> Self {
+        Self::started(wishes, &[])
+    }
+
+    fn started(wishes: Preferences, startup: &[(&str, &str)]) -> Self {
+        let known = KnownSettings::default();
+        let pairs = startup.iter().map(|(name, value)| ((*name).into(), (*value).into()));
+        let session = Session::new(Rc::new(wishes), known.intern(pairs.collect()));
+        Self { session, known }
+    }
+
+    fn settle(&mut self, seen: &Seen<'_>) -> Settled {
+        self.session.settle(seen, &self.known)
+    }
+
+    /// A cycle of these statements, each of one effect, all carried out.
+    fn run(&mut self, effects: &[Effect], status: TxStatus) -> Settled {
+        let last = match effects.last() {
+            Some(Effect::Rollback { .. }) => LastCommand::Rollback,
+            Some(Effect::Commit { .. }) => LastCommand::Commit,
+            _ => LastCommand::Other,
+        };
+        self.some(effects, (u32::try_from(effects.len()).unwrap(), last), status)
+    }
+
+    /// A cycle of these statements, of which so many were carried out.
+    fn some(
+        &mut self,
+        effects: &[Effect],
+        (completed, last): (u32, LastCommand),
+        status: TxStatus,
+    ) -> Settled {
+        let steps: Vec<u32> = (0..).take(effects.len()).collect();
+        let statements = u32::try_from(effects.len()).unwrap();
+        let rolled_back = match last {
+            LastCommand::Rollback => vec![completed - 1],
+            LastCommand::Commit | LastCommand::Other => Vec::new(),
+        };
+        let seen = Seen {
+            steps: &steps,
+            completed,
+            rolled_back: &rolled_back,
+            statements,
+            last,
+            failed: completed < statements,
+            ..seen(Class::PrimaryRead, Why::SessionState, effects, status)
+        };
+        self.settle(&seen)
+    }
+
+    fn value(&self, name: &str) -> Option<&str> {
+        self.session.settings().value(name)
+    }
+}
+
 /// A cycle of one statement, served by the primary.
 fn seen(class: Class, why: Why, effects: &[Effect], status: TxStatus) -> Seen<'_> {
     Seen {
         class,
         why,
         effects,
+        steps: &[0, 0, 0, 0],
+        completed: 1,
+        rolled_back: &[],
         statements: 1,
         status,
         last: LastCommand::Other,
@@ -25,9 +90,15 @@ fn begin() -> [Effect; 1] {
     [Effect::Begin(modes)]
 }
 
-fn session() -> Session {
-    Session::new(Preferences::default())
+fn session() -> Rig {
+    Rig::new(Preferences::default())
 }
+
+fn set(name: &str, value: &str) -> Effect {
+    Effect::Set { name: name.into(), value: Some(value.into()), scope: SetScope::Session }
+}
+
+const ROLLBACK: Effect = Effect::Rollback { chain: Chain::No };
 
 const COMMIT: [Effect; 1] = [Effect::Commit { chain: Chain::No }];
 
@@ -65,7 +136,7 @@ fn a_transaction_that_wrote_once_takes_its_ticket_at_commit() {
 #[test]
 fn the_fence_is_known_under_eventual_too_for_a_hint_that_asks_for_more() {
     let eventual = Preferences { consistency: Consistency::Eventual, ..Preferences::default() };
-    let fence = Session::new(eventual).fence(Ticket(1), &Answers::default(), Epoch(1));
+    let fence = Rig::new(eventual).session.fence(Ticket(1), &Answers::default(), Epoch(1));
     assert_eq!(fence, FenceState::Pending(Ticket(1)));
 }
 
@@ -99,34 +170,156 @@ fn without_a_catalog_a_read_on_the_primary_counts_as_a_write() {
 fn a_sequence_value_is_asked_for_only_where_the_session_kept_its_server() {
     let asks = [Effect::Pin(Pin::SequenceValue)];
     let mut session = session();
-    assert!(session.asks_for_a_lost_value(1, &asks));
-    assert!(!session.asks_for_a_lost_value(2, &asks), "the other statement may have drawn it");
-    assert!(!session.asks_for_a_lost_value(1, &begin()));
+    assert!(session.session.asks_for_a_lost_value(1, &asks));
+    assert!(
+        !session.session.asks_for_a_lost_value(2, &asks),
+        "the other statement may have drawn it"
+    );
+    assert!(!session.session.asks_for_a_lost_value(1, &begin()));
     let _open =
         session.settle(&seen(Class::PrimaryRead, Why::Transaction, &begin(), TxStatus::Open));
-    assert!(!session.asks_for_a_lost_value(1, &asks));
+    assert!(!session.session.asks_for_a_lost_value(1, &asks));
 }
 
 #[test]
-fn a_setting_travels_alone_and_pins_within_a_transaction() {
-    let set = [Effect::Set {
-        name: "work_mem".into(),
-        value: Some("1MB".into()),
-        scope: SetScope::Session,
-    }];
-    let mut alone = session();
-    let settled = alone.settle(&seen(Class::PrimaryRead, Why::SessionState, &set, TxStatus::Idle));
-    assert_eq!((settled.hold, settled.settings), (Hold::Return, SettingsChange::Replayed));
-    let mut within = session();
-    let settled = within.settle(&seen(Class::PrimaryRead, Why::SessionState, &set, TxStatus::Open));
-    assert_eq!((settled.settings, within.pin()), (SettingsChange::None, Some(Pin::SessionSetting)));
+fn a_setting_follows_its_transaction() {
+    let mut rig = session();
+    let alone = rig.run(&[set("a", "1")], TxStatus::Idle);
+    assert_eq!((alone.hold, rig.value("a")), (Hold::Return, Some("1")));
+    let _settled = rig.run(&begin(), TxStatus::Open);
+    let _settled = rig.run(&[set("a", "2")], TxStatus::Open);
+    assert_eq!(rig.value("a"), Some("2"));
+    let _settled = rig.run(&[ROLLBACK], TxStatus::Idle);
+    assert_eq!(rig.value("a"), Some("1"));
+    let _settled = rig.run(&[begin(), [set("a", "3")], COMMIT].concat(), TxStatus::Idle);
+    assert_eq!(rig.value("a"), Some("3"));
+    // A COMMIT that is answered ROLLBACK undoes.
+    let _settled = rig.run(&[begin(), [set("a", "4")]].concat(), TxStatus::Failed);
+    let _settled = rig.some(&COMMIT, (1, LastCommand::Rollback), TxStatus::Idle);
+    assert_eq!(rig.value("a"), Some("3"));
+}
+
+#[test]
+fn a_setting_follows_savepoints() {
+    let mut rig = session();
+    let savepoint = |name: &str| Effect::Savepoint(name.into());
+    let back = |name: &str| Effect::RollbackToSavepoint(name.into());
+    let _settled = rig.run(&begin(), TxStatus::Open);
+    let steps = [set("a", "1"), savepoint("s"), set("a", "2"), savepoint("s"), set("a", "3")];
+    let _settled = rig.run(&steps, TxStatus::Open);
+    let _settled = rig.run(&[back("s")], TxStatus::Open);
+    assert_eq!(rig.value("a"), Some("2"));
+    let _settled =
+        rig.run(&[Effect::ReleaseSavepoint("s".into()), set("a", "4"), back("s")], TxStatus::Open);
+    assert_eq!(rig.value("a"), Some("1"), "the outer one of two equal names");
+    let _settled = rig.run(&COMMIT, TxStatus::Idle);
+    assert_eq!(rig.value("a"), Some("1"));
+}
+
+#[test]
+fn statements_without_begin_fail_together() {
+    let mut rig = session();
+    let steps = [set("a", "1"), set("b", "1"), set("c", "1")];
+    let _settled = rig.some(&steps, (2, LastCommand::Other), TxStatus::Idle);
+    assert_eq!((rig.value("a"), rig.value("b")), (None, None));
+    // What a COMMIT among them ended stays.
+    let steps = [[set("a", "1")], COMMIT, [set("b", "1")], [set("c", "1")]].concat();
+    let _settled = rig.some(&steps, (3, LastCommand::Other), TxStatus::Idle);
+    assert_eq!((rig.value("a"), rig.value("b")), (Some("1"), None));
+}
+
+#[test]
+fn what_came_behind_an_error_was_not_done() {
+    let mut rig = session();
+    let _settled = rig.run(&begin(), TxStatus::Open);
+    let steps = [Effect::Savepoint("s".into()), set("a", "1"), set("b", "1")];
+    let _settled = rig.some(&steps, (1, LastCommand::Other), TxStatus::Failed);
+    let _settled = rig.run(&[Effect::RollbackToSavepoint("s".into())], TxStatus::Open);
+    let _settled = rig.run(&COMMIT, TxStatus::Idle);
+    assert_eq!((rig.value("a"), rig.value("b")), (None, None));
+}
+
+#[test]
+fn reset_takes_the_session_to_its_start_and_the_server_to_its_own_default() {
+    let mut rig = Rig::started(Preferences::default(), &[("zone", "Tokyo")]);
+    let _settled = rig.run(&[set("zone", "Rome")], TxStatus::Idle);
+    let _settled = rig.run(&[Effect::Reset("zone".into())], TxStatus::Idle);
+    assert_eq!(rig.value("zone"), Some("Tokyo"));
+    assert_eq!(rig.session.on_server().value("zone"), None);
+    rig.session.brought();
+    assert_eq!(rig.session.on_server().value("zone"), Some("Tokyo"));
+    let _settled = rig.run(&[set("role", "low"), Effect::ResetAll], TxStatus::Idle);
+    assert_eq!((rig.value("zone"), rig.value("role")), (Some("Tokyo"), Some("low")));
+    let settled = rig.run(&[Effect::DiscardAll], TxStatus::Idle);
+    assert_eq!((rig.value("role"), settled.settings), (None, ServerSettings::Fresh));
+    assert!(rig.session.on_server().is_empty());
+}
+
+#[test]
+fn a_weir_setting_that_a_server_took_for_its_own_does_not_travel() {
+    let mut rig = session();
+    let _settled = rig.run(&[set("weir.route", "primary"), set("a", "1")], TxStatus::Idle);
+    assert_eq!((rig.session.route(), rig.value("weir.route")), (Route::Primary, None));
+    assert_eq!(rig.session.on_server().value("weir.route"), Some("primary"));
+}
+
+#[test]
+fn a_portal_that_is_bound_and_not_run_yet_is_unknown() {
+    let mut rig = session();
+    let _settled = rig.run(&begin(), TxStatus::Open);
+    let effects = [set("a", "1")];
+    let bound = Seen {
+        steps: &[NEVER],
+        completed: 0,
+        ..seen(Class::PrimaryRead, Why::SessionState, &effects, TxStatus::Open)
+    };
+    let _open = rig.settle(&bound);
+    assert_eq!((rig.value("a"), rig.session.pin()), (None, Some(Pin::Unknown)));
+}
+
+#[test]
+fn what_needs_a_superuser_pins_while_another_role_is_on() {
+    let mut rig = session();
+    let _settled = rig.run(&[set("log_statement", "all")], TxStatus::Idle);
+    assert_eq!(rig.session.pin(), None);
+    let _settled = rig.run(&[set("role", "boss"), set("log_statement", "none")], TxStatus::Idle);
+    assert_eq!(rig.session.pin(), Some(Pin::SessionSetting));
+}
+
+#[test]
+fn a_pin_is_over_when_the_server_says_so() {
+    let mut rig = session();
+    let temporary = Effect::Pin(Pin::TemporaryRelation);
+    assert_eq!(rig.run(std::slice::from_ref(&temporary), TxStatus::Idle).hold, Hold::Keep);
+    assert_eq!(rig.run(&[set("a", "1")], TxStatus::Idle).hold, Hold::Keep, "nothing to ask");
+    assert_eq!(rig.run(&[Effect::SchemaChange], TxStatus::Idle).hold, Hold::Ask);
+    assert_eq!(rig.session.asked(b"t"), Hold::Keep);
+    assert_eq!(rig.run(&[Effect::SchemaChange], TxStatus::Idle).hold, Hold::Ask);
+    assert_eq!((rig.session.asked(b""), rig.session.pin()), (Hold::Return, None));
+    // What begins in a transaction may end with it.
+    let _settled = rig.run(&begin(), TxStatus::Open);
+    assert_eq!(rig.run(&[temporary], TxStatus::Open).hold, Hold::Keep);
+    assert_eq!(rig.run(&[ROLLBACK], TxStatus::Idle).hold, Hold::Ask);
+}
+
+#[test]
+fn a_block_leaves_the_servers_settings_unknown_and_has_it_asked() {
+    let mut rig = session();
+    let settled = rig.run(&[Effect::Suspect], TxStatus::Idle);
+    assert_eq!((settled.hold, settled.settings), (Hold::Ask, ServerSettings::Unknown));
+    assert_eq!(rig.session.asked(b"a"), Hold::Keep);
+    assert_eq!(rig.session.pin(), Some(Pin::AdvisoryLock));
 }
 
 #[test]
 fn a_pin_is_released_by_discard_all_and_not_set_by_what_failed() {
     let mut session = session();
     let listen = [Effect::Pin(Pin::Listen)];
-    let failed = Seen { failed: true, ..seen(Class::Write, Why::Notify, &listen, TxStatus::Idle) };
+    let failed = Seen {
+        failed: true,
+        completed: 0,
+        ..seen(Class::Write, Why::Notify, &listen, TxStatus::Idle)
+    };
     assert_eq!(session.settle(&failed).hold, Hold::Return);
     let listening = seen(Class::Write, Why::Notify, &listen, TxStatus::Idle);
     assert_eq!(session.settle(&listening).hold, Hold::Keep);
@@ -140,19 +333,20 @@ fn wishes_set_locally_end_with_the_transaction_and_others_with_its_rollback() {
     let mut session = session();
     let _open =
         session.settle(&seen(Class::PrimaryRead, Why::Transaction, &begin(), TxStatus::Open));
-    session.set("route", Some("primary"), SetScope::Local).unwrap();
-    session.set("on_stale", Some("error"), SetScope::Session).unwrap();
-    assert_eq!(session.route(), Route::Primary);
+    session.session.set("route", Some("primary"), SetScope::Local).unwrap();
+    session.session.set("on_stale", Some("error"), SetScope::Session).unwrap();
+    assert_eq!(session.session.route(), Route::Primary);
     let committed = Seen {
         last: LastCommand::Commit,
         ..seen(Class::Read, Why::Transaction, &COMMIT, TxStatus::Idle)
     };
     let _ended = session.settle(&committed);
-    assert_eq!(session.route(), Route::Auto);
-    assert_eq!(session.wishes().get("on_stale").as_deref(), Some("error"));
+    assert_eq!(session.session.route(), Route::Auto);
+    assert_eq!(session.session.wishes().get("on_stale").as_deref(), Some("error"));
     let _open =
         session.settle(&seen(Class::PrimaryRead, Why::Transaction, &begin(), TxStatus::Open));
-    session.set("on_stale", Some("wait"), SetScope::Session).unwrap();
-    let _ended = session.settle(&Seen { last: LastCommand::Rollback, ..committed });
-    assert_eq!(session.wishes().get("on_stale").as_deref(), Some("error"));
+    session.session.set("on_stale", Some("wait"), SetScope::Session).unwrap();
+    let _ended =
+        session.settle(&Seen { last: LastCommand::Rollback, rolled_back: &[0], ..committed });
+    assert_eq!(session.session.wishes().get("on_stale").as_deref(), Some("error"));
 }

@@ -50,7 +50,7 @@ impl Relay<'_> {
         }
         if let Poll::Ready(ready) = self.client.poll_readable(cx) {
             ready?;
-            let room = self.inbound.room(self.buffers, limit);
+            let room = self.inbound.room(&self.worker.buffers, limit);
             if room.is_empty() {
                 return Ok(None);
             }
@@ -65,7 +65,7 @@ impl Relay<'_> {
                         return Ok(Some(Event::More));
                     }
                 }
-                Poll::Pending => self.inbound.release(self.buffers),
+                Poll::Pending => self.inbound.release(&self.worker.buffers),
             }
         }
         Ok(None)

@@ -331,7 +331,8 @@ pub(super) fn function(name: &str) -> Option<Facts> {
     }
     match name {
         "currval" | "lastval" => return Some(PRIMARY.pinning(Pin::SequenceValue)),
-        "pg_export_snapshot" => return Some(WRITES.pinning(Pin::ExportedSnapshot)),
+        // Lives as long as its transaction, which keeps its server anyway.
+        "pg_export_snapshot" => return Some(WRITES),
         "pg_notify" => return Some(NOTIFIES),
         "setseed" => return Some(PRIMARY.pinning(Pin::SessionSetting)),
         // Whether it pins depends on its arguments: the classifier looks at them.

@@ -41,12 +41,14 @@ impl Classifier {
         let mut splitter = Splitter::new(sql, names);
         let mut all = Findings::default();
         let mut statements = 0_u32;
+        let mut steps = Vec::new();
         while let Some(statement) = splitter.next_statement() {
             let found = statement::classify(sql, names, statement);
             if statements == 0 {
                 all.why = found.why;
             }
             all.join(found);
+            steps.resize(all.effects.len(), statements);
             statements = statements.saturating_add(1);
         }
         if splitter.is_malformed() {
@@ -61,7 +63,9 @@ impl Classifier {
         } else if catalog.is_none() {
             all.raise(Class::PrimaryRead, Why::CatalogMissing);
         }
-        all.into_classified(statements)
+        // What is not of one statement counts as soon as the first one was carried out.
+        steps.resize(all.effects.len(), 0);
+        all.into_classified(statements, steps)
     }
 }
 
@@ -79,8 +83,8 @@ fn judge_ambiguous(sql: &str, all: &mut Findings) {
 }
 
 impl Findings {
-    fn into_classified(self, statements: u32) -> Classified {
+    fn into_classified(self, statements: u32, steps: Vec<u32>) -> Classified {
         let Self { class, why, effects, outside, keyed_by } = self;
-        Classified { class, why, effects, reaches_outside: outside, keyed_by, statements }
+        Classified { class, why, effects, steps, reaches_outside: outside, keyed_by, statements }
     }
 }

@@ -4,7 +4,7 @@ use super::findings::Findings;
 use super::transaction;
 use super::words::Words;
 use crate::class::{Class, KeyedBy, Why};
-use crate::effect::{Effect, Pin, SetScope};
+use crate::effect::{Effect, Operand, Pin, SetConfig, SetScope};
 use crate::scan::Kind;
 
 /// After SET.
@@ -192,9 +192,10 @@ pub(super) fn discard(words: Words<'_>) -> Findings {
 /// A call of `set_config`, at `index`, within a statement.
 ///
 /// A constant `true` as last argument makes it local to the transaction, which has a server of its own. Otherwise only
-/// `SELECT set_config('a', 'b', false)` by itself is sure to run once: anything else pins.
+/// `SELECT set_config('a', $1, false)` by itself is sure to run once: anything else pins.
 pub(super) fn set_config(words: Words<'_>, index: usize, found: &mut Findings) {
     found.keyed_by = found.keyed_by.max(KeyedBy::Text);
+    found.raise(Class::PrimaryRead, Why::SessionState);
     let mut call = words;
     call.pass(index.saturating_add(1));
     let arguments = call.group().map(|inner| inner.tokens).unwrap_or_default();
@@ -202,14 +203,10 @@ pub(super) fn set_config(words: Words<'_>, index: usize, found: &mut Findings) {
         words.sql,
         arguments.get(arguments.len().saturating_sub(2)..).unwrap_or_default(),
     );
-    if last.kind(0) == Some(Kind::Comma) && last.is(1, "true") {
-        found.raise(Class::PrimaryRead, Why::SessionState);
-        found.effects.extend(sole_set_config(words, index));
-        return;
-    }
-    found.raise(Class::PrimaryRead, Why::SessionState);
+    let local = last.kind(0) == Some(Kind::Comma) && last.is(1, "true");
     match sole_set_config(words, index) {
         Some(effect) => found.effects.push(effect),
+        None if local => {}
         None => found.pins(Pin::SessionSetting),
     }
 }
@@ -230,7 +227,7 @@ fn sole_set_config(words: Words<'_>, index: usize) -> Option<Effect> {
             return None;
         }
         rest.pass(1);
-        let set = constant_call(rest.group()?)?;
+        let set = arguments(rest.group()?)?;
         if here {
             effect = Some(set);
         }
@@ -247,16 +244,32 @@ fn sole_set_config(words: Words<'_>, index: usize) -> Option<Effect> {
     }
 }
 
-fn constant_call(arguments: Words<'_>) -> Option<Effect> {
-    let [_, comma, _, second, _] = arguments.tokens else { return None };
-    if comma.kind != Kind::Comma || second.kind != Kind::Comma {
+fn arguments(mut words: Words<'_>) -> Option<Effect> {
+    let name = operand(&mut words)?;
+    words.eat_kind(Kind::Comma).then_some(())?;
+    let value = operand(&mut words)?;
+    words.eat_kind(Kind::Comma).then_some(())?;
+    let is_local = operand(&mut words)?;
+    words.is_done().then_some(())?;
+    let call = SetConfig { name, value, is_local };
+    Some(call.resolve(|_| None).unwrap_or_else(|| Effect::SetConfig(Box::new(call))))
+}
+
+/// A constant or a parameter, with or without a cast to a type that keeps its text.
+fn operand(words: &mut Words<'_>) -> Option<Operand> {
+    let operand = if words.kind(0) == Some(Kind::Param) {
+        let number = words.at(0).map(|token| words.text(token))?;
+        Operand::Param(number.get(1..)?.parse().ok()?)
+    } else if words.is(0, "null") {
+        Operand::Null
+    } else if words.is_any(0, &["true", "false"]) {
+        Operand::Text(words.name(0)?.into())
+    } else {
+        Operand::Text(words.string(0)?.into())
+    };
+    words.pass(1);
+    if words.eat_kind(Kind::Cast) && !words.eat_any(&["text", "varchar", "boolean", "bool"]) {
         return None;
     }
-    let scope = match arguments {
-        words if words.is(4, "true") => SetScope::Local,
-        words if words.is(4, "false") => SetScope::Session,
-        _ => return None,
-    };
-    let (name, value) = (arguments.string(0)?.to_ascii_lowercase(), arguments.string(2)?);
-    Some(Effect::Set { name: name.into(), value: Some(value.into()), scope })
+    Some(operand)
 }

@@ -47,8 +47,8 @@ pub(super) fn inner(words: Words<'_>, names: Names<'_>) -> Findings {
         "start" if rest.eat("transaction") => transaction::begin(rest),
         "commit" | "end" => transaction::commit(rest),
         "rollback" | "abort" => transaction::rollback(rest),
-        "savepoint" => transactional(Effect::Savepoint),
-        "release" => transactional(Effect::ReleaseSavepoint),
+        "savepoint" => transaction::savepoint(rest, Effect::Savepoint),
+        "release" => transaction::savepoint(rest, Effect::ReleaseSavepoint),
         "set" => setting::set(rest),
         "reset" => setting::reset(rest),
         "show" => setting::show(rest),
@@ -56,17 +56,14 @@ pub(super) fn inner(words: Words<'_>, names: Names<'_>) -> Findings {
         "explain" => utility::explain(rest, names),
         "copy" => utility::copy(rest, names),
         "declare" => utility::declare(rest, names),
-        "fetch" | "move" | "close" => Findings::new(Class::Read, Why::Cursor),
+        "fetch" | "move" => Findings::new(Class::Read, Why::Cursor),
+        "close" => Findings::new(Class::Read, Why::Cursor).with(Effect::CloseCursor),
         "create" => utility::create(rest, names),
         "alter" => utility::alter(rest),
-        "prepare" => utility::prepare(rest),
+        "prepare" => utility::prepare(rest, names),
         "deallocate" => utility::deallocate(rest),
         other => command(other, words, names),
     }
-}
-
-fn transactional(effect: Effect) -> Findings {
-    Findings::new(Class::Read, Why::Transaction).with(effect)
 }
 
 /// Commands that their first word decides.
@@ -76,11 +73,12 @@ fn command(first: &str, words: Words<'_>, names: Names<'_>) -> Findings {
         "insert" | "update" | "delete" | "merge" => {
             utility::modifying(words, names, Why::DataModifying)
         }
-        "call" => utility::modifying(words, names, Why::Call).reaching_outside(),
-        "do" => write(Why::Do).reaching_outside(),
-        "execute" => utility::modifying(words, names, Why::Prepared)
-            .with(Effect::Pin(Pin::Prepare))
-            .reaching_outside(),
+        "call" => {
+            utility::modifying(words, names, Why::Call).with(Effect::Suspect).reaching_outside()
+        }
+        "do" => utility::block(words),
+        // What it leaves behind was found when it was prepared.
+        "execute" => utility::modifying(words, names, Why::Prepared).reaching_outside(),
         "drop" | "import" | "reassign" => write(Why::Ddl).with(Effect::SchemaChange),
         "truncate" | "comment" | "grant" | "revoke" | "security" | "refresh" => write(Why::Ddl),
         "vacuum" | "analyze" | "analyse" | "cluster" | "reindex" | "checkpoint" | "lock"

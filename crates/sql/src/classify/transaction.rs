@@ -3,7 +3,7 @@
 use super::findings::Findings;
 use super::words::Words;
 use crate::class::{Class, Why};
-use crate::effect::{Access, Chain, Deferrable, Effect, Isolation, Pin, TxModes};
+use crate::effect::{Access, Chain, Deferrable, Effect, Isolation, Pin, SetScope, TxModes};
 use crate::scan::Kind;
 
 /// After BEGIN or START TRANSACTION.
@@ -42,8 +42,7 @@ fn not_understood() -> Findings {
 /// After SET TRANSACTION or SET LOCAL TRANSACTION.
 pub(super) fn set_transaction(mut words: Words<'_>) -> Findings {
     if words.eat("snapshot") {
-        return Findings::new(Class::PrimaryRead, Why::Transaction)
-            .with(Effect::Pin(Pin::ExportedSnapshot));
+        return Findings::new(Class::PrimaryRead, Why::Transaction);
     }
     match modes(words) {
         Some(modes) => {
@@ -53,12 +52,46 @@ pub(super) fn set_transaction(mut words: Words<'_>) -> Findings {
     }
 }
 
-/// After SET SESSION CHARACTERISTICS AS TRANSACTION.
+/// After SET SESSION CHARACTERISTICS AS TRANSACTION: defaults of later transactions.
 pub(super) fn set_characteristics(words: Words<'_>) -> Findings {
-    match modes(words) {
-        Some(modes) => Findings::new(Class::PrimaryRead, Why::SessionState)
-            .with(Effect::SetSessionCharacteristics(modes)),
-        None => not_understood().with(Effect::Pin(Pin::SessionSetting)),
+    let Some(modes) = modes(words) else {
+        return not_understood().with(Effect::Pin(Pin::SessionSetting));
+    };
+    let access = modes.access.map(|access| match access {
+        Access::ReadOnly => ("default_transaction_read_only", "on"),
+        Access::ReadWrite => ("default_transaction_read_only", "off"),
+    });
+    let isolation = modes.isolation.map(|isolation| {
+        let level = match isolation {
+            Isolation::ReadUncommitted => "read uncommitted",
+            Isolation::ReadCommitted => "read committed",
+            Isolation::RepeatableRead => "repeatable read",
+            Isolation::Serializable => "serializable",
+        };
+        ("default_transaction_isolation", level)
+    });
+    let deferrable = modes.deferrable.map(|deferrable| match deferrable {
+        Deferrable::Yes => ("default_transaction_deferrable", "on"),
+        Deferrable::No => ("default_transaction_deferrable", "off"),
+    });
+    let mut found = Findings::new(Class::PrimaryRead, Why::SessionState);
+    for (name, value) in [isolation, access, deferrable].into_iter().flatten() {
+        let value = Some(value.into());
+        found = found.with(Effect::Set { name: name.into(), value, scope: SetScope::Session });
+    }
+    found
+}
+
+/// After SAVEPOINT, RELEASE or ROLLBACK TO, with or without the word SAVEPOINT.
+pub(super) fn savepoint(mut words: Words<'_>, effect: impl Fn(Box<str>) -> Effect) -> Findings {
+    if words.tokens.len() > 1 {
+        words.eat("savepoint");
+    }
+    let found = Findings::new(Class::Read, Why::Transaction);
+    match words.name(0) {
+        Some(name) => found.with(effect(name.into())),
+        // The server refuses it, or knows a name that we can't read.
+        None => found.with(Effect::Pin(Pin::SessionSetting)),
     }
 }
 
@@ -80,7 +113,8 @@ pub(super) fn rollback(mut words: Words<'_>) -> Findings {
     }
     let ahead = usize::from(words.is_any(0, &["work", "transaction"]));
     if words.is(ahead, "to") {
-        return Findings::new(Class::Read, Why::Transaction).with(Effect::RollbackToSavepoint);
+        words.pass(ahead.saturating_add(1));
+        return savepoint(words, Effect::RollbackToSavepoint);
     }
     match chain(&mut words) {
         Some(chain) => {

@@ -6,7 +6,7 @@ use super::{query, statement, surface};
 use crate::class::{Class, Why};
 use crate::effect::{Effect, Pin};
 use crate::names::Names;
-use crate::scan::Kind;
+use crate::scan::{Backslash, Kind, Lexer, Token};
 
 /// After EXPLAIN.
 pub(super) fn explain(mut words: Words<'_>, names: Names<'_>) -> Findings {
@@ -153,17 +153,57 @@ pub(super) fn alter(words: Words<'_>) -> Findings {
 /// After DEALLOCATE.
 pub(super) fn deallocate(mut words: Words<'_>) -> Findings {
     words.eat("prepare");
-    let all = words.is(0, "all");
-    let effect = if all { Effect::DeallocateAll } else { Effect::Deallocate };
-    Findings::new(Class::PrimaryRead, Why::Prepared).with(effect)
+    let found = Findings::new(Class::PrimaryRead, Why::Prepared).by_text();
+    match words.name(0) {
+        _ if words.is(0, "all") => found.with(Effect::DeallocateAll),
+        Some(name) => found.with(Effect::Deallocate(name.into())),
+        None => found.with(Effect::Pin(Pin::Unknown)),
+    }
+}
+
+/// DO: what its code does is not known, but what the server can't be asked for afterwards shows in it.
+pub(super) fn block(words: Words<'_>) -> Findings {
+    let mut found = Findings::new(Class::Write, Why::Do).with(Effect::Suspect).reaching_outside();
+    for index in 0..words.tokens.len() {
+        let Some(code) = words.string(index).or_else(|| words.raw(index)) else { continue };
+        let tokens: Vec<Token> = Lexer::new(code.as_bytes(), Backslash::Plain).collect();
+        let code = Words::new(&code, &tokens);
+        for at in 0..tokens.len() {
+            if code.is_any(at, &["set_config", "setseed"]) || sets(code, at) {
+                found.pins(Pin::SessionSetting);
+            } else if code.is(at, "load") {
+                found.pins(Pin::Load);
+            }
+        }
+    }
+    found.by_text()
+}
+
+/// Whether a statement that begins at `at` changes a setting for longer than its transaction.
+fn sets(code: Words<'_>, at: usize) -> bool {
+    let begins = at.checked_sub(1).is_none_or(|before| {
+        code.kind(before) == Some(Kind::Semicolon)
+            || code.is_any(before, &["begin", "then", "else", "loop"])
+    });
+    begins
+        && code.is_any(at, &["set", "reset"])
+        && !code.is_any(at.saturating_add(1), &["local", "constraints", "transaction"])
 }
 
 /// After PREPARE.
-pub(super) fn prepare(words: Words<'_>) -> Findings {
+pub(super) fn prepare(words: Words<'_>, names: Names<'_>) -> Findings {
     if words.is(0, "transaction") {
         return Findings::new(Class::Write, Why::Transaction).with(Effect::PrepareTransaction);
     }
-    Findings::new(Class::Write, Why::Prepared).with(Effect::Pin(Pin::Prepare)).reaching_outside()
+    let mut found = modifying(words, names, Why::Prepared);
+    // When it sets something, or whether it ever does, is for each EXECUTE to say.
+    let sets = |effect: &Effect| matches!(effect, Effect::Set { .. } | Effect::SetConfig(_));
+    if found.effects.iter().any(sets) {
+        found.effects.retain(|effect| !sets(effect));
+        found.pins(Pin::SessionSetting);
+    }
+    found.pins(Pin::Prepare);
+    found.reaching_outside()
 }
 
 /// `TABLE name`, as a statement of its own or behind COPY's and EXPLAIN's words, is a query like any other.

@@ -131,6 +131,13 @@ impl<'a> Words<'a> {
         plain.then(|| inner.replace("''", "'"))
     }
 
+    /// The string at `index` as it stands, where its value may hang on escapes.
+    pub(super) fn raw(&self, index: usize) -> Option<String> {
+        let token = self.at(index)?;
+        matches!(token.kind, Kind::Text | Kind::EscapeText)
+            .then(|| self.text(token).trim_start_matches(['e', 'E']).trim_matches('\'').to_owned())
+    }
+
     /// The schema and name of the name that ends at `index`: `a.b.c` has schema `b`.
     pub(super) fn qualified(&self, index: usize) -> Option<(Option<String>, String)> {
         let name = self.name(index)?;

@@ -155,15 +155,11 @@ fn rows_46_and_47_sql_hidden_in_strings_and_wrong_labels() {
 }
 
 #[test]
-fn row_49_exported_snapshots_pin() {
-    assert_eq!(
-        classify("SELECT pg_export_snapshot()").effects,
-        [Effect::Pin(Pin::ExportedSnapshot)]
-    );
-    assert_eq!(
-        classify("SET TRANSACTION SNAPSHOT '1-1'").effects,
-        [Effect::Pin(Pin::ExportedSnapshot)]
-    );
+fn row_49_exported_snapshots_are_the_primarys_and_end_with_their_transaction() {
+    for sql in ["SELECT pg_export_snapshot()", "SET TRANSACTION SNAPSHOT '1-1'"] {
+        let found = classify(sql);
+        assert!(found.class > Class::Read && found.effects.is_empty(), "{sql}");
+    }
 }
 
 #[test]
@@ -201,8 +197,7 @@ fn rows_53_and_54_set_config_is_a_set_or_a_pin() {
     let found = classify("select set_config('a', 'b', true), set_config('c', 'd', false)");
     assert_eq!(found.effects, [set("a", "b", SetScope::Local), set("c", "d", SetScope::Session)]);
     for sql in [
-        "SELECT set_config('a', $1, false)",
-        "SELECT set_config($1, $2, $3)",
+        "SELECT set_config('a', $1 || 'b', false)",
         "SELECT a, set_config('a', 'b', false) FROM t",
         "SELECT set_config('a', 'b', false) WHERE false",
         "SELECT set_config('a', 'b', not true)",
@@ -213,9 +208,38 @@ fn rows_53_and_54_set_config_is_a_set_or_a_pin() {
         assert!(found.effects.contains(&Effect::Pin(Pin::SessionSetting)), "{sql}");
         assert!(found.class > Class::Read && found.keyed_by == KeyedBy::Text, "{sql}");
     }
-    assert!(
-        classify("SELECT set_config('a', $1, true), set_config('b', $2, true)").effects.is_empty()
+    assert!(classify("SELECT set_config('a', $1 || 'b', true)").effects.is_empty());
+}
+
+#[test]
+fn row_53_set_config_with_parameters_is_understood_once_they_are_known() {
+    let resolved = |sql: &str, params: &[Option<&str>]| {
+        let found = classify(sql);
+        let [Effect::SetConfig(call)] = found.effects.as_slice() else {
+            panic!("{sql}: {:?}", found.effects)
+        };
+        call.resolve(|number| params.get(usize::from(number) - 1).copied())
+    };
+    let set = |value: Option<&str>, scope| {
+        Some(Effect::Set { name: "a.b".into(), value: value.map(Into::into), scope })
+    };
+    let all = "SELECT set_config($1, $2, $3)";
+    assert_eq!(
+        resolved(all, &[Some("A.b"), Some("x"), Some("f")]),
+        set(Some("x"), SetScope::Session)
     );
+    assert_eq!(
+        resolved(all, &[Some("a.b"), Some("x"), Some("T")]),
+        set(Some("x"), SetScope::Local)
+    );
+    assert_eq!(resolved(all, &[Some("a.b"), None, Some("\u{1}")]), set(None, SetScope::Local));
+    assert_eq!(resolved(all, &[None, Some("x"), Some("f")]), None, "NULL sets nothing");
+    assert_eq!(resolved(all, &[Some("a.b"), Some("x")]), None, "$3 is missing");
+    let cast = "select pg_catalog.set_config('a.b', $1::text, false)";
+    assert_eq!(resolved(cast, &[Some("y")]), set(Some("y"), SetScope::Session));
+    // Without parameters nothing is left to be known.
+    let null = classify("SELECT set_config('a.b', NULL, false)");
+    assert_eq!(null.effects, [set(None, SetScope::Session).unwrap()]);
 }
 
 #[test]

@@ -35,10 +35,10 @@ fn row_30_savepoints_and_constraints_stay_on_the_transactions_server() {
     );
     assert_eq!(
         effects("SAVEPOINT a; RELEASE SAVEPOINT a"),
-        [Effect::Savepoint, Effect::ReleaseSavepoint]
+        [Effect::Savepoint("a".into()), Effect::ReleaseSavepoint("a".into())]
     );
     for sql in ["ROLLBACK TO a", "ROLLBACK WORK TO SAVEPOINT a", "ABORT TRANSACTION TO a"] {
-        assert_eq!(effects(sql), [Effect::RollbackToSavepoint], "{sql}");
+        assert_eq!(effects(sql), [Effect::RollbackToSavepoint("a".into())], "{sql}");
     }
 }
 
@@ -100,7 +100,16 @@ fn rows_72_to_75_modes_of_the_current_and_of_later_transactions() {
     let found = classify("SET SESSION CHARACTERISTICS AS TRANSACTION READ WRITE");
     assert_eq!(
         (found.class, found.effects),
-        (Class::PrimaryRead, vec![Effect::SetSessionCharacteristics(write)])
+        (Class::PrimaryRead, session("default_transaction_read_only", "off"))
+    );
+    let sql = "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL SERIALIZABLE, DEFERRABLE";
+    assert_eq!(
+        effects(sql),
+        [
+            session("default_transaction_isolation", "serializable"),
+            session("default_transaction_deferrable", "on"),
+        ]
+        .concat()
     );
     assert_eq!(
         effects("SET default_transaction_read_only = off"),

@@ -253,19 +253,40 @@ fn row_23_notifications() {
 }
 
 #[test]
-fn rows_24_and_25_sql_level_prepare_pins() {
-    for sql in
-        ["PREPARE x AS INSERT INTO t VALUES (1)", "PREPARE x (int) AS SELECT $1", "EXECUTE x(1)"]
-    {
+fn rows_24_and_25_sql_level_prepare_pins_until_it_is_deallocated() {
+    let pin = |pin| vec![Effect::Pin(pin)];
+    for (sql, effects) in [
+        ("PREPARE x AS INSERT INTO t VALUES (1)", pin(Pin::Prepare)),
+        ("PREPARE x (int) AS SELECT $1", pin(Pin::Prepare)),
+        (
+            "PREPARE x AS SELECT set_config('a', 'b', false)",
+            [pin(Pin::SessionSetting), pin(Pin::Prepare)].concat(),
+        ),
+        ("EXECUTE x(1)", vec![]),
+    ] {
         let found = classify(sql);
-        assert_eq!(
-            (found.class, found.effects),
-            (Class::Write, vec![Effect::Pin(Pin::Prepare)]),
-            "{sql}"
-        );
+        assert_eq!((found.class, found.effects), (Class::Write, effects), "{sql}");
     }
     assert_eq!(classify("DEALLOCATE ALL").effects, [Effect::DeallocateAll]);
-    assert_eq!(classify("DEALLOCATE PREPARE x").effects, [Effect::Deallocate]);
+    assert_eq!(classify("DEALLOCATE PREPARE X").effects, [Effect::Deallocate("x".into())]);
+    assert_eq!(classify("DEALLOCATE \"all\"").effects, [Effect::Deallocate("all".into())]);
+}
+
+#[test]
+fn row_17_a_block_is_asked_for_and_pins_for_what_can_not_be_asked_for() {
+    let left = |sql: &str| classify(sql).effects;
+    assert_eq!(left("DO $$ BEGIN UPDATE t SET a = 1; SET LOCAL a = 1; END $$"), [Effect::Suspect]);
+    for (sql, pin) in [
+        ("DO $$ BEGIN PERFORM set_config('a', 'b', false); END $$", Pin::SessionSetting),
+        ("DO LANGUAGE plpgsql $x$ BEGIN SET a = 1; END $x$", Pin::SessionSetting),
+        ("DO 'begin if true then reset a; end if; end'", Pin::SessionSetting),
+        ("DO $$ BEGIN LOAD 'auto_explain'; END $$", Pin::Load),
+        ("DO E'BEGIN\\nPERFORM set_config(''a'', ''b'', false); END'", Pin::SessionSetting),
+    ] {
+        assert_eq!(left(sql), [Effect::Suspect, Effect::Pin(pin)], "{sql}");
+    }
+    assert_eq!(left("CALL p()"), [Effect::Suspect]);
+    assert_eq!(left("CLOSE ALL"), [Effect::CloseCursor]);
 }
 
 #[test]

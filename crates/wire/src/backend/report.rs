@@ -95,6 +95,8 @@ pub struct ErrorFields<'a> {
     pub detail: Option<&'a [u8]>,
     /// What to do next.
     pub hint: Option<&'a [u8]>,
+    /// The function in the server's source that told it: the same in all languages.
+    pub routine: &'a [u8],
 }
 
 impl ErrorFields<'_> {
@@ -123,6 +125,7 @@ pub fn parse_error(body: &[u8]) -> ErrorFields<'_> {
         message: b"",
         detail: None,
         hint: None,
+        routine: b"",
     };
     let mut in_english = false;
     let mut cursor = Cursor::new(body);
@@ -138,6 +141,7 @@ pub fn parse_error(body: &[u8]) -> ErrorFields<'_> {
             b'M' => fields.message = text,
             b'D' => fields.detail = Some(text),
             b'H' => fields.hint = Some(text),
+            b'R' => fields.routine = text,
             _ => {}
         }
         if value.is_none() {

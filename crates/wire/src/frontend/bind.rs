@@ -1,4 +1,5 @@
-//! The part of Bind that Weir needs when it answers a statement itself.
+//! The parts of Bind that Weir reads: result formats where it answers itself, and values that tell
+//! what a statement sets.
 
 use crate::{MessageError, cursor::Cursor, ftag};
 
@@ -30,6 +31,20 @@ pub fn bind_result_formats(rest: &[u8]) -> Result<Formats, MessageError> {
         (0, _) | (1, [0, 0]) => Formats::Text,
         (1, _) => Formats::Binary,
         (count, _) => Formats::PerColumn(count),
+    })
+}
+
+/// The values in a Bind's `rest`, in order; `None` is NULL. Values of text types are the same bytes
+/// in both formats.
+///
+/// Ends early where the layout is wrong: the server refuses such a message.
+pub fn bind_values(rest: &[u8]) -> impl Iterator<Item = Option<&[u8]>> {
+    let mut cursor = Cursor::new(rest);
+    let formats = cursor.u16().and_then(|count| usize::from(count).checked_mul(2));
+    let count = formats.and_then(|formats| cursor.take(formats)).and_then(|_| cursor.u16());
+    (0..count.unwrap_or_default()).map_while(move |_| match cursor.i32()? {
+        -1 => Some(None),
+        length => cursor.take(usize::try_from(length).ok()?).map(Some),
     })
 }
 

@@ -2,10 +2,10 @@
 
 use proptest::{collection::vec, prelude::*};
 use wire::{
-    Described, Formats, Frame, Frontend, MessageError, SaslInitial, bind_result_formats, ftag,
-    parse_frontend, parse_password, parse_sasl_initial, put_bind, put_close, put_copy_fail,
-    put_describe, put_execute, put_flush, put_parse, put_password, put_query, put_sasl_initial,
-    put_sasl_response, put_sync, put_terminate, server_name,
+    Described, Formats, Frame, Frontend, MessageError, SaslInitial, bind_result_formats,
+    bind_values, ftag, parse_frontend, parse_password, parse_sasl_initial, put_bind, put_close,
+    put_copy_fail, put_describe, put_execute, put_flush, put_parse, put_password, put_query,
+    put_sasl_initial, put_sasl_response, put_sync, put_terminate, server_name,
 };
 
 use crate::common::{self as any, only_frame};
@@ -46,6 +46,16 @@ fn a_parse_must_hold_as_many_types_as_it_says() {
     assert!(is_malformed(ftag::PARSE, b"s\0q\0\0\x01\0\0\0\x17x"));
     assert!(is_malformed(ftag::PARSE, b"s\0q\0"));
     assert!(parse(ftag::PARSE, b"s\0q\0\0\x01\0\0\0\x17").is_ok());
+}
+
+#[test]
+fn the_values_of_a_bind_are_read_up_to_where_its_layout_is_wrong() {
+    let rest = b"\0\x01\0\x01\0\x03\0\0\0\x02ab\xff\xff\xff\xff\0\0\0\0\0\0";
+    let values: Vec<_> = bind_values(rest).collect();
+    assert_eq!(values, [Some(&b"ab"[..]), None, Some(&b""[..])]);
+    assert_eq!(bind_values(&rest[..10]).count(), 0);
+    assert_eq!(bind_values(&rest[..15]).count(), 1);
+    assert_eq!(bind_values(b"\0").count(), 0);
 }
 
 #[test]

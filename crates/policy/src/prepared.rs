@@ -4,6 +4,7 @@
 //! server knows a statement as `weir_<id>`, so that clients share them and none notices which
 //! server it is on. Nothing is recorded before the server said `ParseComplete`.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::rc::{Rc, Weak};
 
@@ -19,6 +20,61 @@ pub struct Statement {
     pub sql: Box<[u8]>,
     /// The parameter types' OIDs as in `Parse`, four bytes each.
     pub types: Box<[u8]>,
+    /// What the columns that it answers with hash to, once a server described them.
+    columns: Cell<Option<u64>>,
+    /// The newest schema under which those columns are known to be the same.
+    schema: Cell<SchemaNumber>,
+}
+
+/// Tells apart the schemas that databases had, one after the other; no two databases share one.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SchemaNumber(pub u64);
+
+/// What a text means besides its letters: a server resolves names and literals when it parses.
+#[derive(Debug, Clone, Copy)]
+pub struct Meaning<'a> {
+    /// The [shape](crate::settings::Settings::shape) of the session's settings.
+    pub shape: &'a [u8],
+    /// The database's schema now.
+    pub schema: SchemaNumber,
+}
+
+impl Statement {
+    /// Takes note of the columns that a server described under this schema, or says that they are
+    /// others than before: then the client must be told that its statement is not what it was.
+    #[must_use]
+    pub fn describes(&self, columns: u64, schema: SchemaNumber) -> Columns {
+        match self.columns.get() {
+            Some(known) if known != columns => Columns::Changed,
+            Some(_) | None => {
+                self.columns.set(Some(columns));
+                self.schema.set(self.schema.get().max(schema));
+                Columns::Same
+            }
+        }
+    }
+
+    /// Whether the schema may have changed its columns since they were described.
+    #[must_use]
+    pub fn is_in_doubt(&self, schema: SchemaNumber) -> bool {
+        self.schema.get() < schema && self.columns.get().is_some()
+    }
+}
+
+/// Whether a statement answers with the columns that its clients were told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Columns {
+    /// Yes.
+    Same,
+    /// With others.
+    Changed,
+}
+
+/// What a `RowDescription`'s body hashes to (FNV-1a); of no columns it is empty.
+#[must_use]
+pub fn columns_of(body: &[u8]) -> u64 {
+    let step = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+    body.iter().fold(0xcbf2_9ce4_8422_2325, step)
 }
 
 /// Gives equal content the same number, as long as anybody uses it.
@@ -31,11 +87,11 @@ pub struct Interner {
 }
 
 impl Interner {
-    /// The statement of this content, as sessions of this [shape](crate::settings::Settings::shape)
-    /// mean it: a server resolves names and literals when it parses.
-    pub fn intern(&mut self, (sql, types): (&[u8], &[u8]), shape: &[u8]) -> Rc<Statement> {
+    /// The statement of this content and meaning.
+    pub fn intern(&mut self, (sql, types): (&[u8], &[u8]), meaning: Meaning<'_>) -> Rc<Statement> {
         self.key.clear();
-        for part in [shape, &[0], types, &[0], sql] {
+        let schema = meaning.schema.0.to_be_bytes();
+        for part in [&schema, meaning.shape, &[0], types, &[0], sql] {
             self.key.extend_from_slice(part);
         }
         if let Some(statement) = self.known.get(self.key.as_slice()).and_then(Weak::upgrade) {
@@ -43,7 +99,13 @@ impl Interner {
         }
         self.sweep();
         self.next = self.next.saturating_add(1);
-        let statement = Rc::new(Statement { id: self.next, sql: sql.into(), types: types.into() });
+        let statement = Rc::new(Statement {
+            id: self.next,
+            sql: sql.into(),
+            types: types.into(),
+            columns: Cell::new(None),
+            schema: Cell::new(meaning.schema),
+        });
         self.known.insert(self.key.as_slice().into(), Rc::downgrade(&statement));
         statement
     }
@@ -93,6 +155,11 @@ impl ClientStatements {
     /// Remembers a named statement; the server has parsed it.
     pub fn insert(&mut self, name: &[u8], statement: Rc<Statement>) {
         self.named.insert(name.into(), statement);
+    }
+
+    /// Whether any named statement is such.
+    pub fn any(&self, such: impl Fn(&Statement) -> bool) -> bool {
+        self.named.values().any(|statement| such(statement))
     }
 
     /// Lets every name of one statement mean another.
@@ -186,29 +253,48 @@ impl ServerStatements {
 mod tests {
     use super::*;
 
+    fn meaning(shape: &[u8], schema: u64) -> Meaning<'_> {
+        Meaning { shape, schema: SchemaNumber(schema) }
+    }
+
     #[test]
-    fn equal_content_is_one_statement_and_other_types_are_another() {
+    fn equal_content_of_one_meaning_is_one_statement() {
         let mut interner = Interner::default();
-        let mut intern = |types: &[u8], shape: &[u8]| interner.intern((b"SELECT $1", types), shape);
-        let first = intern(&[0, 0, 0, 23], b"");
-        assert_eq!(intern(&[0, 0, 0, 23], b"").id, first.id);
-        assert_ne!(intern(&[0, 0, 0, 25], b"").id, first.id);
-        assert_ne!(intern(&[0, 0, 0, 23], b"search_path\0a\0").id, first.id);
+        let mut intern = |types: &[u8], shape: &[u8], schema: u64| {
+            interner.intern((b"SELECT $1", types), meaning(shape, schema))
+        };
+        let first = intern(&[0, 0, 0, 23], b"", 1);
+        assert_eq!(intern(&[0, 0, 0, 23], b"", 1).id, first.id);
+        assert_ne!(intern(&[0, 0, 0, 25], b"", 1).id, first.id);
+        assert_ne!(intern(&[0, 0, 0, 23], b"search_path\0a\0", 1).id, first.id);
+        assert_ne!(intern(&[0, 0, 0, 23], b"", 2).id, first.id);
     }
 
     #[test]
     fn a_retired_statement_is_parsed_under_another_number() {
         let mut interner = Interner::default();
-        let first = interner.intern((b"SELECT 1", b""), b"");
+        let first = interner.intern((b"SELECT 1", b""), meaning(b"", 1));
         interner.retire(&first);
-        assert_ne!(interner.intern((b"SELECT 1", b""), b"").id, first.id);
+        assert_ne!(interner.intern((b"SELECT 1", b""), meaning(b"", 1)).id, first.id);
     }
 
     #[test]
     fn a_number_is_not_used_again_once_its_statement_is_gone() {
         let mut interner = Interner::default();
-        let first = interner.intern((b"SELECT 1", b""), b"").id;
-        assert_ne!(interner.intern((b"SELECT 1", b""), b"").id, first);
+        let first = interner.intern((b"SELECT 1", b""), meaning(b"", 1)).id;
+        assert_ne!(interner.intern((b"SELECT 1", b""), meaning(b"", 1)).id, first);
+    }
+
+    #[test]
+    fn a_statement_is_in_doubt_from_a_change_of_schema_until_it_is_described_again() {
+        let statement = Interner::default().intern((b"SELECT * FROM t", b""), meaning(b"", 1));
+        assert!(!statement.is_in_doubt(SchemaNumber(2)), "nobody was told any columns yet");
+        assert_eq!(statement.describes(columns_of(b"a"), SchemaNumber(1)), Columns::Same);
+        assert!(statement.is_in_doubt(SchemaNumber(2)));
+        assert_eq!(statement.describes(columns_of(b"ab"), SchemaNumber(2)), Columns::Changed);
+        assert!(statement.is_in_doubt(SchemaNumber(2)));
+        assert_eq!(statement.describes(columns_of(b"a"), SchemaNumber(2)), Columns::Same);
+        assert!(!statement.is_in_doubt(SchemaNumber(2)));
     }
 
     #[test]

@@ -31,6 +31,8 @@ pub enum Expect {
     Forget(Box<[u8]>),
     /// The client's `Describe` of a statement or portal.
     Describe,
+    /// Weir's own `Describe` of a statement that was just prepared.
+    OwnDescribe(std::rc::Rc<crate::prepared::Statement>),
     /// The client's `Execute`.
     Execute,
     /// A message made to fail in place of one that Weir refuses; the client is told this instead.
@@ -85,6 +87,8 @@ pub enum Learned {
     Prepared(Named),
     /// The server knows this statement now.
     OnServer(StatementId),
+    /// A server described this statement's columns: the reply's body says them.
+    Described(std::rc::Rc<crate::prepared::Statement>),
     /// The server has forgotten this statement.
     OffServer(StatementId),
     /// The client has forgotten this name, and is told so.
@@ -162,7 +166,9 @@ impl Replies {
     #[must_use]
     pub fn interest(&self) -> Interest {
         match (self.tracked, self.queue.front()) {
-            (_, Some(Expect::OwnQuery | Expect::OwnQuestion)) => EVERYTHING,
+            (_, Some(Expect::OwnQuery | Expect::OwnQuestion | Expect::OwnDescribe(_))) => {
+                EVERYTHING
+            }
             (true, _) => ALL,
             (false, _) => ENDS,
         }
@@ -191,6 +197,7 @@ impl Replies {
             | Expect::Bind
             | Expect::Close
             | Expect::OwnClose(_)
+            | Expect::OwnDescribe(_)
             | Expect::Describe
             | Expect::Execute
             | Expect::Refused(_)
@@ -256,7 +263,10 @@ impl Replies {
             (tag::PARSE_COMPLETE, Some(Expect::Parse(_) | Expect::OwnParse(_)))
             | (tag::BIND_COMPLETE, Some(Expect::Bind))
             | (tag::CLOSE_COMPLETE, Some(Expect::Close | Expect::OwnClose(_)))
-            | (tag::ROW_DESCRIPTION | tag::NO_DATA, Some(Expect::Describe))
+            | (
+                tag::ROW_DESCRIPTION | tag::NO_DATA,
+                Some(Expect::Describe | Expect::OwnDescribe(_)),
+            )
             | (
                 tag::COMMAND_COMPLETE | tag::PORTAL_SUSPENDED | tag::EMPTY_QUERY,
                 Some(Expect::Execute),
@@ -264,11 +274,17 @@ impl Replies {
             (_, _) => false,
         };
         if !answers {
-            return (Show::AsIs, None);
+            let own = matches!(self.queue.front(), Some(Expect::OwnDescribe(_)));
+            let show =
+                if own && reply == tag::PARAMETER_DESCRIPTION { Show::Nothing } else { Show::AsIs };
+            return (show, None);
         }
         match self.queue.pop_front() {
             Some(Expect::Parse(Some(named))) => (Show::AsIs, Some(Learned::Prepared(named))),
             Some(Expect::OwnParse(id)) => (Show::Nothing, id.map(Learned::OnServer)),
+            Some(Expect::OwnDescribe(statement)) => {
+                (Show::Nothing, Some(Learned::Described(statement)))
+            }
             Some(Expect::OwnClose(id)) => (Show::Nothing, Some(Learned::OffServer(id))),
             _ => (Show::AsIs, None),
         }
@@ -291,13 +307,15 @@ impl Replies {
 
 #[cfg(test)]
 mod tests {
-    use std::rc::Rc;
-
     use super::*;
-    use crate::prepared::Statement;
+    use crate::prepared::SchemaNumber;
 
     fn named(name: &str, id: StatementId) -> Named {
-        let statement = Rc::new(Statement { id, sql: Box::default(), types: Box::default() });
+        let mut interner = crate::prepared::Interner::default();
+        let meaning = crate::prepared::Meaning { shape: b"", schema: SchemaNumber(0) };
+        let numbered =
+            (0..id).map(|number| interner.intern((&[number.to_le_bytes()[0]], b""), meaning));
+        let statement = numbered.last().unwrap();
         Named { name: name.as_bytes().into(), statement }
     }
 

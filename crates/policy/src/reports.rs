@@ -18,6 +18,9 @@ type Report = (Box<[u8]>, Box<[u8]>);
 const OF_THE_NODE: &[u8] = b"in_hot_standby";
 
 impl Reports {
+    /// Nothing was reported.
+    pub const NONE: Self = Self(Vec::new());
+
     /// The value reported for a name.
     #[must_use]
     pub fn value(&self, name: &[u8]) -> Option<&[u8]> {

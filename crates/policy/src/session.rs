@@ -25,6 +25,7 @@ pub use self::pins::{LEFTOVERS, Pins};
 use crate::clock::{Answers, Ticket};
 use crate::decide::{FenceState, LastRead, RouteFrom};
 use crate::lsn::Fence;
+use crate::reports::Reports;
 use crate::rules::{Consistency, PreferenceError, Preferences, Route};
 use crate::settings::{KnownSettings, Settings};
 use crate::topology::{Epoch, NodeId};
@@ -102,6 +103,8 @@ pub struct Seen<'a> {
     pub by: ServedBy,
     /// When the answer was read.
     pub at: Instant,
+    /// What the server reports of itself by now.
+    pub reports: &'a Reports,
 }
 
 /// What to do once a cycle has ended.
@@ -138,6 +141,8 @@ pub struct Session {
     pins: Pins,
     /// Something ran since the server was last asked what is left in it.
     suspect: bool,
+    /// A setting of the transaction hides one of the server's that is not as the session wants it.
+    hides: bool,
     own: Ticket,
     floor: Option<Fence>,
     resolved: Option<Resolved>,
@@ -167,6 +172,7 @@ impl Session {
             open: None,
             pins: Pins::default(),
             suspect: false,
+            hides: false,
             own: Ticket::default(),
             floor: None,
             resolved: None,
@@ -203,9 +209,12 @@ impl Session {
         &self.start.settings
     }
 
-    /// Takes note that the server is brought to the session's settings in front of the next cycle.
+    /// Takes note that the server has the session's settings, or will have them in front of the
+    /// next cycle.
     pub fn brought(&mut self) {
-        self.now.on_server = Rc::clone(&self.now.wanted);
+        if !self.now.on_server.is(&self.now.wanted) {
+            self.now.on_server = Rc::clone(&self.now.wanted);
+        }
     }
 
     /// Whether the server's settings must be left as they are: some are known to it alone.
@@ -253,10 +262,11 @@ impl Session {
     ///
     /// Another session may have used a sequence there since: the answer would be its value.
     #[must_use]
-    pub fn asks_for_a_lost_value(&self, statements: u32, effects: &[Effect]) -> bool {
+    pub fn asks_for_a_lost_value(&self, statements: u32, why: Why, effects: &[Effect]) -> bool {
         let asks = |effect: &Effect| *effect == Effect::Pin(Pin::SequenceValue);
         let kept = self.open.is_some() || !self.pins.is_empty();
-        !kept && statements == 1 && effects.iter().any(asks)
+        // Data definition only mentions it.
+        !kept && statements == 1 && why != Why::Ddl && effects.iter().any(asks)
     }
 
     /// Keeps the server for the sequence values that it may have drawn for the session.

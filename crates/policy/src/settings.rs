@@ -30,6 +30,7 @@ pub struct Settings {
 struct Traits {
     encoding: Encoding,
     serializable: bool,
+    limits_time: bool,
 }
 
 /// Whether a byte that looks like a quote is one.
@@ -92,6 +93,7 @@ impl Settings {
             encoding: find("client_encoding").map_or(Encoding::AsciiSafe, Encoding::of),
             serializable: find("default_transaction_isolation")
                 .is_some_and(|level| level.eq_ignore_ascii_case("serializable")),
+            limits_time: find("statement_timeout").or(find("transaction_timeout")).is_some(),
         };
         let mut shape = String::new();
         for (name, value) in pairs.iter().filter(|(name, _)| !is_shapeless(name)) {
@@ -138,6 +140,13 @@ impl Settings {
     #[must_use]
     pub fn is_serializable(&self) -> bool {
         self.traits.serializable
+    }
+
+    /// Whether a time limit may cut short the very query that is to replace these settings by
+    /// others: then what comes behind it must wait for its answer.
+    #[must_use]
+    pub fn limits_time(&self) -> bool {
+        self.traits.limits_time
     }
 
     /// What a prepared statement's meaning may hang on: names and literals are resolved when it is

@@ -181,9 +181,9 @@ impl Session {
                     if name.is_empty() {
                         self.statements.set_unnamed(sql, types);
                     } else {
-                        let shape = self.meaning.settings().shape();
+                        let meaning = self.as_meant(self.meaning.settings());
                         let statement =
-                            self.worker.interner.borrow_mut().intern((sql, types), shape);
+                            self.worker.interner.borrow_mut().intern((sql, types), meaning);
                         self.statements.insert(name, statement);
                     }
                     wire::put_parse_complete(&mut self.outbound.bytes);

@@ -4,14 +4,13 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use policy::{Preferences, Signal};
-use sql::{Catalog, Effect};
+use sql::Catalog;
 
 use crate::classes::Classes;
 use crate::config::{DatabaseRules, PoolMode};
-use crate::metrics::Metrics;
+use crate::schema::Schema;
 use crate::view::ClusterView;
-
-const DEALLOCATE: &[u8] = b"deallocate";
+use crate::worker::Shared;
 
 /// One database.
 #[derive(Debug)]
@@ -21,6 +20,7 @@ pub(crate) struct Database {
     /// The name on the servers.
     pub(crate) dbname: Rc<str>,
     pub(crate) cluster: Rc<ClusterView>,
+    pub(crate) schema: Arc<Schema>,
     pub(crate) classes: Classes,
     pub(crate) reads: Rc<Preferences>,
     mode: PoolMode,
@@ -31,15 +31,16 @@ impl Database {
         name: &str,
         rules: &DatabaseRules,
         cluster: Rc<ClusterView>,
-        seed: [u64; 2],
+        shared: &Shared,
     ) -> Self {
         let dbname: Rc<str> = Rc::from(rules.dbname.as_deref().unwrap_or(name));
         cluster.signal(Signal::Database(dbname.as_ref().into()));
         Self {
             name: Arc::from(name),
+            schema: shared.schemas.of(&cluster.name, &dbname),
             dbname,
             cluster,
-            classes: Classes::new(seed),
+            classes: Classes::new(shared.seed),
             reads: Rc::new(rules.reads.clone()),
             mode: rules.mode,
         }
@@ -50,20 +51,6 @@ impl Database {
         let dbname = rules.dbname.as_deref().unwrap_or(&self.name);
         Rc::ptr_eq(&self.cluster, cluster)
             && (&*self.dbname, self.mode, &*self.reads) == (dbname, rules.mode, &rules.reads)
-    }
-
-    /// The statement that `sql` deallocates, if that is all it does.
-    pub(crate) fn deallocates(&self, sql: &[u8], metrics: &Metrics) -> Option<Box<str>> {
-        // Cheap first: nearly no text is one.
-        let word = sql.trim_ascii_start().get(..DEALLOCATE.len())?;
-        if !word.eq_ignore_ascii_case(DEALLOCATE) {
-            return None;
-        }
-        let class = self.classes.of(sql, self.catalog().as_ref(), metrics);
-        match (class.statements, class.effects.as_slice()) {
-            (1, [Effect::Deallocate(name)]) => Some(name.clone()),
-            _ => None,
-        }
     }
 
     /// Its catalog, once it is loaded.

@@ -57,6 +57,8 @@ pub(crate) enum Cause {
     NoCluster { name: String },
     /// `currval` or `lastval` where no server remembers the session's last sequence value.
     NoSequenceValue,
+    /// A prepared statement would answer with other columns than the client was told.
+    StalePlan,
     /// `DEALLOCATE` of a statement that the client does not have.
     NoStatement { name: String },
     /// A `weir.*` setting was given a wrong name or value.
@@ -85,6 +87,7 @@ impl Cause {
             | Self::BadSetting { .. }
             | Self::NoSequenceValue
             | Self::NoStatement { .. }
+            | Self::StalePlan
             | Self::NotOnReplica { .. } => true,
             Self::NotPostgres(_)
             | Self::Protocol(_)
@@ -107,7 +110,8 @@ impl Cause {
         match self {
             Self::NotPostgres(_) | Self::Protocol(_) => SqlState::PROTOCOL_VIOLATION,
             Self::TooLong { .. } => SqlState::PROGRAM_LIMIT_EXCEEDED,
-            Self::Unsupported(_) => SqlState::FEATURE_NOT_SUPPORTED,
+            // PostgreSQL's own for a stale plan: drivers go by it and prepare anew.
+            Self::Unsupported(_) | Self::StalePlan => SqlState::FEATURE_NOT_SUPPORTED,
             Self::TlsRequired => SqlState::INVALID_AUTHORIZATION,
             Self::WrongPassword { .. } => SqlState::INVALID_PASSWORD,
             Self::NoDatabase { .. } | Self::NoCluster { .. } => SqlState::INVALID_CATALOG_NAME,
@@ -162,6 +166,7 @@ impl Cause {
             Self::NoSequenceValue => {
                 "weir: no sequence value is known here: the server that drew it may have served others since".into()
             }
+            Self::StalePlan => "cached plan must not change result type".into(),
             Self::NoStatement { name } => format!("prepared statement \"{name}\" does not exist").into(),
             Self::Shutdown => "terminating connection because weir is shutting down".into(),
             Self::BadSetting { name, problem } => format!("weir: invalid value for \"{name}\": {problem}").into(),
@@ -206,6 +211,7 @@ impl Cause {
             Self::NoSequenceValue => {
                 "Use RETURNING, or ask within the transaction that drew it, or give the database `mode: session`."
             }
+            Self::StalePlan => "Prepare the statement again: its tables have changed.",
             Self::NoStatement { .. } => "Prepare it first.",
             Self::Shutdown => "Reconnect.",
             Self::BadSetting { .. } => {
@@ -215,6 +221,11 @@ impl Cause {
                 "Begin with the hint /* weir: route=primary */, or with BEGIN without READ ONLY."
             }
         }
+    }
+
+    /// Where PostgreSQL would have told it, for drivers that go by that.
+    fn routine(&self) -> Option<&'static str> {
+        (*self == Self::StalePlan).then_some("RevalidateCachedQuery")
     }
 
     /// Appends the ErrorResponse.
@@ -230,6 +241,7 @@ impl Cause {
                 message: &message,
                 detail: None,
                 hint: Some(self.hint()),
+                routine: self.routine(),
             },
         );
         Reported { lives }

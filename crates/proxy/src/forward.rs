@@ -5,10 +5,12 @@
 //! error takes the place where the client expects one (docs/adr/0002-prepare-in-place.md).
 
 use std::collections::HashSet;
+use std::ops::Range;
 use std::rc::Rc;
 
-use policy::prepared::{ClientStatements, Interner, Statement, StatementId};
+use policy::prepared::{ClientStatements, Interner, Meaning, Statement, StatementId};
 use policy::replies::{Expect, Named};
+use sql::{NamedStatement, Verb};
 use wire::{Described, Frame, Frontend, MessageError, Report, Severity, SqlState, server_name};
 
 use crate::intake::End;
@@ -100,9 +102,7 @@ pub(crate) struct Forward<'a> {
     pub(crate) session: SessionNumber,
     pub(crate) max_prepared: u32,
     /// What the client's statements mean besides their text.
-    pub(crate) shape: &'a [u8],
-    /// Which statement a text deallocates, if that is all it does.
-    pub(crate) deallocates: &'a dyn Fn(&[u8]) -> Option<Box<str>>,
+    pub(crate) as_meant: Meaning<'a>,
     /// Whether the server may know statements that the client made by SQL.
     pub(crate) by_sql: bool,
 }
@@ -170,10 +170,17 @@ impl Forward<'_> {
         Ok(false)
     }
 
+    /// The client's statement that a text names, by SQL.
+    fn named(&self, sql: &[u8]) -> Option<(NamedStatement, Rc<Statement>)> {
+        let named = sql::named_statement(sql)?;
+        let statement = self.lookup(named.name.as_bytes())?;
+        Some((named, statement))
+    }
+
     /// The client's statement that a text deallocates.
     fn deallocated(&self, sql: &[u8]) -> Option<Box<[u8]>> {
-        let name = (self.deallocates)(sql)?;
-        self.lookup(name.as_bytes()).is_some().then(|| name.as_bytes().into())
+        let (named, _) = self.named(sql).filter(|(named, _)| named.verb == Verb::Deallocate)?;
+        Some(named.name.as_bytes().into())
     }
 
     fn has(&self, name: &[u8]) -> bool {
@@ -269,7 +276,12 @@ impl Forward<'_> {
         // A simple query ends the unnamed statement (manual, 55.2.3).
         self.statements.drop_unnamed();
         self.server.unnamed = None;
-        match self.deallocated(sql).filter(|_| !self.group.open && self.group.messages == 1) {
+        // Weir's messages in front need a Sync, which must not end a group of the client's.
+        let alone = !self.group.open && self.group.messages == 1;
+        match self.named(sql).filter(|_| alone) {
+            Some((named, statement)) if named.verb == Verb::Execute => {
+                self.execute_by_name(sql, named.place, &statement);
+            }
             Some(_) => {
                 self.group.deallocates = Deallocates::Clients;
                 self.put_doomed();
@@ -280,6 +292,21 @@ impl Forward<'_> {
             }
             None => self.as_is(frame, Expect::Query, true),
         }
+    }
+
+    /// Puts an EXECUTE by the name that the server has for the client's statement.
+    fn execute_by_name(&mut self, sql: &[u8], place: Range<usize>, statement: &Statement) {
+        let (out, name) = (&mut self.server.outbox.bytes, server_name(statement.id));
+        if !self.server.statements.touch(statement.id) {
+            wire::put_parse(out, &name, &statement.sql, &statement.types);
+            wire::put_sync(out);
+            self.server.replies.push(Expect::OwnQuestion);
+            self.server.statements.insert(statement.id);
+        }
+        let before = sql.get(..place.start).unwrap_or_default();
+        let behind = sql.get(place.end..).unwrap_or_default();
+        wire::put_query(out, &[before, &name, behind].concat());
+        self.server.replies.push(Expect::Query);
     }
 
     /// Prepares the statement that is deallocated in place of the client's, which servers keep.
@@ -326,10 +353,10 @@ impl Forward<'_> {
             ));
             return;
         }
-        let statement = self.interner.intern((sql, types), self.shape);
+        let statement = self.interner.intern((sql, types), self.as_meant);
         let id = statement.id;
         self.group.names.push((name.into(), Some(Rc::clone(&statement))));
-        let named = Named { name: name.into(), statement };
+        let named = Named { name: name.into(), statement: Rc::clone(&statement) };
         if self.server.statements.touch(id) || self.group.parsing.contains(&id) {
             self.server.replies.push(Expect::SkippedParse(named));
             return;
@@ -338,6 +365,9 @@ impl Forward<'_> {
         self.group.parsing.insert(id);
         wire::put_parse(&mut self.server.outbox.bytes, &server_name(id), sql, types);
         self.server.replies.push(Expect::Parse(Some(named)));
+        // What the client will be told of its columns must hold on other servers, too.
+        wire::put_describe(&mut self.server.outbox.bytes, Described::Statement, &server_name(id));
+        self.server.replies.push(Expect::OwnDescribe(statement));
     }
 
     /// The client's statement of that name, as far as the group under way has come.
@@ -403,8 +433,14 @@ impl Forward<'_> {
     /// Makes the server fail here, as PostgreSQL itself would, and tells the client this reason.
     fn refuse(&mut self, (code, message): &(SqlState, String)) {
         let mut told = Vec::new();
-        let report =
-            Report { severity: Severity::Error, code: *code, message, detail: None, hint: None };
+        let report = Report {
+            severity: Severity::Error,
+            code: *code,
+            message,
+            detail: None,
+            hint: None,
+            routine: None,
+        };
         wire::put_error(&mut told, &report);
         self.poison(told.into());
     }

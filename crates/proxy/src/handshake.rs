@@ -371,6 +371,7 @@ impl Opened {
             outbound: Outbox::default(),
             peer: Rc::clone(&admission.peer),
             number: worker.next_session(),
+            schema_seen: self.database.schema.newest(),
             database: self.database,
             meaning: self.meaning,
             statements: ClientStatements::default(),

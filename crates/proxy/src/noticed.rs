@@ -55,7 +55,11 @@ impl Noticed {
             tag::DATA_ROW if server.replies.answers() => {
                 self.answer = frame.body.get(6..).map(Into::into);
             }
-            tag::ERROR if server.replies.answers() => {}
+            // Of columns their description, of none nothing.
+            tag::ROW_DESCRIPTION | tag::NO_DATA if server.replies.answers() => {
+                self.answer = Some(frame.body.into());
+            }
+            tag::ERROR if server.replies.answers() => self.answer = None,
             tag::ERROR if own => self.news.push(News::OwnFailed),
             tag::ERROR => {
                 let error = wire::parse_error(frame.body);
@@ -81,7 +85,7 @@ impl Noticed {
             }
             _ => {}
         }
-        self.answered |= !own && !matches!(frame.tag, tag::ERROR | tag::PARAMETER_STATUS);
+        self.answered |= !own && self.error.is_none() && frame.tag != tag::PARAMETER_STATUS;
     }
 
     fn command(&mut self, tag: &[u8]) {

@@ -97,7 +97,11 @@ impl Session {
     /// Whether only one server, if any, knows what the cycle asks for.
     fn asks_for_value(&self, reading: &Reading) -> bool {
         self.database.returns_servers()
-            && self.meaning.asks_for_a_lost_value(reading.statements, reading.effects())
+            && self.meaning.asks_for_a_lost_value(
+                reading.statements,
+                reading.why,
+                reading.effects(),
+            )
     }
 
     /// The server that drew the session's newest sequence value, if nobody else used it since.

@@ -11,7 +11,7 @@ use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use policy::prepared::ClientStatements;
+use policy::prepared::{ClientStatements, SchemaNumber, columns_of};
 use policy::replies::{Learned, Show};
 use policy::reports::Reports;
 use policy::standby::{is_stale_plan, may_succeed_elsewhere};
@@ -100,12 +100,14 @@ pub(crate) struct Relay<'a> {
     refused: Option<Refusal>,
     copy: ReplyScanner,
     flushing: bool,
+    /// The database's schema when the relay began.
+    schema: SchemaNumber,
 }
 
 /// What a caller is told when the last `ReadyForQuery` was read and before the client is.
 pub(crate) trait Settle {
-    /// The cycle ended; what is appended to `out` comes to the client before its `ReadyForQuery`.
-    fn ended(&mut self, noticed: &Noticed, status: TxStatus, out: &mut Vec<u8>);
+    /// The cycle ended with this status, and these reports of its server; what is appended to `out` comes to the client before its `ReadyForQuery`.
+    fn ended(&mut self, noticed: &Noticed, how: (TxStatus, &Reports), out: &mut Vec<u8>);
 }
 
 impl<'a> Relay<'a> {
@@ -118,7 +120,7 @@ impl<'a> Relay<'a> {
         client: &'a mut Stream,
         (inbound, kept, outbound): (&'a mut Buffer, &'a mut usize, &'a mut Outbox),
         server: &'a mut Server,
-        (statements, told): (&'a mut ClientStatements, &'a mut Rc<Reports>),
+        (statements, told, schema): (&'a mut ClientStatements, &'a mut Rc<Reports>, SchemaNumber),
         worker: &'a Worker,
         noticed: &'a mut Noticed,
     ) -> Self {
@@ -141,6 +143,7 @@ impl<'a> Relay<'a> {
             refused: None,
             copy: ReplyScanner::default(),
             flushing: false,
+            schema,
         }
     }
 
@@ -304,7 +307,7 @@ impl<'a> Relay<'a> {
             match self.server.scanner.next(unread, interest, full)? {
                 Step::More => return Ok(()),
                 Step::Pass(count) => self.pass(count, as_is, own),
-                Step::Message { frame, missing: _ } => {
+                Step::Message { frame, missing } => {
                     let length = frame.bytes.len();
                     let tag = frame.tag;
                     let status = frame.body.first().copied().and_then(TxStatus::from_byte);
@@ -323,6 +326,17 @@ impl<'a> Relay<'a> {
                         }
                     }
                     let (show, learned) = self.server.replies.see(tag);
+                    if let Some(Learned::Described(statement)) = &learned
+                        && missing == 0
+                    {
+                        // A change shows where it matters: the next server's answer differs again.
+                        let _columns = statement.describes(columns_of(frame.body), self.schema);
+                    }
+                    if missing > 0 {
+                        // The beginning of an answer is none.
+                        self.noticed.answer = None;
+                        self.server.hides_rest = show != Show::AsIs;
+                    }
                     if let Some(learned) = learned {
                         self.learn(learned);
                     }
@@ -363,7 +377,7 @@ impl<'a> Relay<'a> {
                 self.input = Input::Held;
             }
             let mut more = Vec::new();
-            settle.ended(self.noticed, status, &mut more);
+            settle.ended(self.noticed, (status, &self.server.reports), &mut more);
             self.tell(&more);
         }
     }
@@ -413,14 +427,17 @@ impl<'a> Relay<'a> {
 
     #[expect(clippy::fn_params_excessive_bools, reason = "facts of the reply, not modes")]
     fn pass(&mut self, count: usize, as_is: bool, own: bool) {
-        self.noticed.answered |= !own;
+        self.noticed.answered |= !own && self.noticed.error.is_none();
         if as_is {
             self.cleared = self.cleared.saturating_add(count);
             return;
         }
-        if !own && self.refused.is_none() {
+        let hidden = own || std::mem::take(&mut self.server.hides_rest);
+        if !hidden && self.refused.is_none() {
             self.copy_out(count);
         }
+        // The rest may come in several parts.
+        self.server.hides_rest = hidden && !own && !self.server.scanner.is_idle();
         self.server.inbox.consume(count);
     }
 
@@ -452,7 +469,10 @@ impl<'a> Relay<'a> {
                 match &learned {
                     Learned::Closed(_) => wire::put_close_complete(&mut self.outbound.bytes),
                     Learned::Forgotten(_) => {}
-                    Learned::Prepared(_) | Learned::OnServer(_) | Learned::OffServer(_) => {
+                    Learned::Prepared(_)
+                    | Learned::OnServer(_)
+                    | Learned::OffServer(_)
+                    | Learned::Described(_) => {
                         wire::put_parse_complete(&mut self.outbound.bytes);
                     }
                 }
@@ -470,6 +490,7 @@ impl<'a> Relay<'a> {
             }
             Learned::OnServer(id) => self.server.statements.insert(id),
             Learned::OffServer(id) => self.server.statements.remove(id),
+            Learned::Described(_) => {}
             Learned::Closed(name) | Learned::Forgotten(name) => self.statements.remove(&name),
         }
     }

@@ -135,6 +135,8 @@ pub(crate) struct Server {
     /// Bytes from the server.
     pub(crate) inbox: Buffer,
     pub(crate) scanner: ReplyScanner,
+    /// The bytes that the scanner still passes of a message are not for the client.
+    pub(crate) hides_rest: bool,
     /// Bytes to the server.
     pub(crate) outbox: Outbox,
     pub(crate) replies: Replies,
@@ -196,6 +198,7 @@ impl Server {
             address,
             inbox: Buffer::default(),
             scanner: ReplyScanner::default(),
+            hides_rest: false,
             outbox: Outbox::default(),
             replies: Replies::default(),
             statements: ServerStatements::default(),

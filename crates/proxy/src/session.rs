@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use policy::Reason;
-use policy::prepared::{ClientStatements, Interner, Statement};
+use policy::prepared::{ClientStatements, SchemaNumber, Statement};
 use policy::reports::Reports;
 use policy::session::Settled;
 use policy::settings::replay;
@@ -76,6 +76,8 @@ pub(crate) struct Session {
     pub(crate) told: Rc<Reports>,
     /// The server on which the session's newest sequence values were drawn, if any were.
     pub(crate) drawn_on: Option<ServerNumber>,
+    /// The newest schema under which all of the client's statements are known to be the same.
+    pub(crate) schema_seen: SchemaNumber,
     pub(crate) lease: Option<Lease>,
     /// A `BEGIN READ ONLY` that no server has seen yet.
     pub(crate) begin: Option<Vec<u8>>,
@@ -137,7 +139,20 @@ impl Session {
                 Ok(placed) => placed,
                 Err(cause) => return self.tell(&cause, cycle).await,
             };
+            if self.must_bring_first() && !Box::pin(self.bring_first()).await {
+                // A time limit of the session before, most likely: this server is given up.
+                losses = losses.saturating_add(1);
+                if losses > MOST_LOSSES {
+                    let node = placed.node.to_string();
+                    return Err(Cause::ServerLost { node, during: Lost::Read }.into());
+                }
+                continue;
+            }
             placed.refused = refused.clone().or(placed.refused);
+            // Nearly always the schema is the one that the session knows.
+            if placed.refused.is_none() && self.schema_seen != self.database.schema.newest() {
+                placed.refused = Box::pin(self.refresh(cycle, &reading)).await?;
+            }
             self.forward(cycle, &reading, &placed)?;
             match self.relay(cycle, &reading, &placed).await? {
                 Relayed::Done if self.group.open => {
@@ -155,7 +170,10 @@ impl Session {
                     attempt = Attempt::Elsewhere;
                 }
                 Relayed::Lost | Relayed::Refused => attempt = Attempt::OnPrimary,
-                Relayed::Stale => self.prepare_anew(cycle),
+                Relayed::Stale => {
+                    let stale = self.bound(cycle);
+                    self.renew(&stale);
+                }
             }
         }
     }
@@ -243,6 +261,8 @@ impl Session {
     fn forward(&mut self, cycle: Cycle, reading: &Reading, placed: &Placed) -> Result<(), Ending> {
         let max_prepared = self.worker.live().pool.max_prepared_statements;
         self.bring_server();
+        let settings = Rc::clone(self.meaning.settings());
+        let as_meant = self.as_meant(&settings);
         let Some(lease) = self.lease.as_mut() else { return Ok(()) };
         let server = lease.server();
         if let Some(begin) = &self.begin {
@@ -256,8 +276,7 @@ impl Session {
             group: &mut self.group,
             session: self.number,
             max_prepared,
-            shape: self.meaning.settings().shape(),
-            deallocates: &|sql| self.database.deallocates(sql, &self.worker.metrics),
+            as_meant,
             by_sql: self.meaning.pins().has(sql::Pin::Prepare),
         };
         if let Some(told) = &placed.refused {
@@ -279,26 +298,61 @@ impl Session {
         Ok(())
     }
 
-    /// Puts what brings the server to the session's settings in front of the cycle.
-    fn bring_server(&mut self) {
-        let Some(lease) = self.lease.as_mut() else { return };
+    /// Whether the server has to be brought to the session's settings before the next cycle.
+    fn must_bring(&mut self) -> bool {
+        let Some(lease) = self.lease.as_mut() else { return false };
         let (server, wanted) = (lease.server(), self.meaning.settings());
         let as_wanted = server.settings.as_ref().is_some_and(|settings| settings.is(wanted));
+        if as_wanted {
+            // Whoever had it before wanted the same.
+            self.meaning.brought();
+        }
         if as_wanted || self.group.open || self.meaning.leaves_settings_alone() {
-            return;
+            return false;
         }
         // A BEGIN that was held back comes behind. Within a transaction only a RESET makes them
         // differ, which took the server elsewhere than the session.
         let between = self.status == TxStatus::Idle || self.begin.is_some();
-        let within = self.status == TxStatus::Open && server.settings.is_some();
-        if between || within {
-            for query in replay(server.settings.as_deref(), wanted) {
-                wire::put_query(&mut server.outbox.bytes, query.as_bytes());
-                server.replies.push(policy::replies::Expect::OwnQuery);
-            }
-            server.settings = Some(Rc::clone(wanted));
-            self.meaning.brought();
+        between || (self.status == TxStatus::Open && server.settings.is_some())
+    }
+
+    /// Whether that may fail for no fault of the session, so that its answer must be waited for.
+    fn must_bring_first(&mut self) -> bool {
+        let between = self.status == TxStatus::Idle || self.begin.is_some();
+        let limited = self.lease.as_mut().is_some_and(|lease| {
+            let server = lease.server();
+            let settings = server.settings.as_ref();
+            // One that still owes Weir an answer is the session's already.
+            server.replies.is_empty() && settings.is_none_or(|settings| settings.limits_time())
+        });
+        between && limited && self.must_bring()
+    }
+
+    /// Brings the server to the session's settings and waits for it; gives a server up that can't.
+    async fn bring_first(&mut self) -> bool {
+        let Some(lease) = self.lease.as_mut() else { return false };
+        let wanted = self.meaning.settings();
+        let brought = crate::greeting::bring(lease.server(), wanted, &self.worker).await;
+        self.meaning.brought();
+        if brought.is_err() {
+            self.lease = None;
         }
+        brought.is_ok()
+    }
+
+    /// Puts what brings the server to the session's settings in front of the cycle.
+    fn bring_server(&mut self) {
+        if !self.must_bring() {
+            return;
+        }
+        let Some(lease) = self.lease.as_mut() else { return };
+        let (server, wanted) = (lease.server(), self.meaning.settings());
+        for query in replay(server.settings.as_deref(), wanted) {
+            wire::put_query(&mut server.outbox.bytes, query.as_bytes());
+            server.replies.push(policy::replies::Expect::OwnQuery);
+        }
+        server.settings = Some(Rc::clone(wanted));
+        self.meaning.brought();
     }
 
     /// Waits for the client while the session keeps a server, which may speak too: the answers of
@@ -315,7 +369,7 @@ impl Session {
             &mut self.stream,
             (&mut self.inbound, &mut self.held, &mut self.outbound),
             lease.server(),
-            (&mut self.statements, &mut self.told),
+            (&mut self.statements, &mut self.told, self.database.schema.newest()),
             &self.worker,
             if open { &mut self.noticed } else { &mut aside },
         );
@@ -385,7 +439,7 @@ impl Session {
             &mut self.stream,
             (&mut self.inbound, &mut self.held, &mut self.outbound),
             server,
-            (&mut self.statements, &mut self.told),
+            (&mut self.statements, &mut self.told, self.database.schema.newest()),
             &self.worker,
             &mut noticed,
         );
@@ -395,7 +449,7 @@ impl Session {
         let settled = closing.settled;
         self.peer.runs_on(None);
         if noticed.news.contains(&News::StalePlan) {
-            self.each_bound(cycle, Interner::retire);
+            self.retire_bound(cycle);
         }
         self.conclude(&event, noticed, (reading, placed, settled))
     }
@@ -449,33 +503,24 @@ impl Session {
         }
     }
 
-    /// Gives the statements that a cycle binds the numbers that they have now: those by which
-    /// servers know them are retired.
-    fn prepare_anew(&mut self, cycle: Cycle) {
-        let meaning = Rc::clone(self.meaning.settings());
-        let mut anew = Vec::new();
-        self.each_bound(cycle, |interner, stale| {
-            anew.push((
-                Rc::clone(stale),
-                interner.intern((&stale.sql, &stale.types), meaning.shape()),
-            ));
-        });
-        for (stale, statement) in anew {
-            self.statements.replace(&stale, &statement);
-        }
+    /// Lets whoever parses what the cycle binds next do so under another number: what servers have
+    /// prepared of it is of tables that have changed.
+    fn retire_bound(&self, cycle: Cycle) {
+        let mut interner = self.worker.interner.borrow_mut();
+        self.bound(cycle).iter().for_each(|stale| interner.retire(stale));
     }
 
-    /// Does something with each named statement that a cycle binds.
-    fn each_bound(&self, cycle: Cycle, mut what: impl FnMut(&mut Interner, &Rc<Statement>)) {
+    /// The named statements that a cycle binds.
+    fn bound(&self, cycle: Cycle) -> Vec<Rc<Statement>> {
+        let mut bound = Vec::new();
         let mut rest = self.inbound.unread().get(..cycle.length).unwrap_or_default();
         while let Ok(Some((frame, after))) = wire::next_frame(rest, usize::MAX) {
             rest = after;
-            if let Ok(wire::Frontend::Bind { statement, .. }) = wire::parse_frontend(&frame)
-                && let Some(statement) = self.statements.get(statement)
-            {
-                what(&mut self.worker.interner.borrow_mut(), statement);
+            if let Ok(wire::Frontend::Bind { statement, .. }) = wire::parse_frontend(&frame) {
+                bound.extend(self.statements.get(statement).map(Rc::clone));
             }
         }
+        bound
     }
 
     fn last_word(&mut self, noticed: &Noticed) -> LastWord {

@@ -21,6 +21,8 @@ use crate::session::{Ending, Session};
 use crate::view::ClusterView;
 use crate::worker::{Worker, now};
 
+const TEMPORARY: Effect = Effect::Pin(sql::Pin::TemporaryRelation);
+
 /// Settles a cycle between its `ReadyForQuery` being read and being passed on: from the moment the
 /// client knows that its write ended, its reads must know it too.
 pub(crate) struct Closing<'a> {
@@ -35,7 +37,12 @@ pub(crate) struct Closing<'a> {
 }
 
 impl Settle for Closing<'_> {
-    fn ended(&mut self, noticed: &Noticed, status: TxStatus, out: &mut Vec<u8>) {
+    fn ended(
+        &mut self,
+        noticed: &Noticed,
+        (status, reports): (TxStatus, &Reports),
+        out: &mut Vec<u8>,
+    ) {
         let seen = Seen {
             class: self.reading.class,
             why: self.reading.why,
@@ -49,6 +56,7 @@ impl Settle for Closing<'_> {
             failed: noticed.error.is_some(),
             by: self.by,
             at: now(),
+            reports,
         };
         if let Some(left) = &noticed.answer {
             // Asked before the cycle: what that left is not among it.
@@ -66,7 +74,10 @@ impl Settle for Closing<'_> {
                 self.scope.took(self.cluster.take_ticket());
             }
         }
-        self.correct(out);
+        // A transaction that failed has undone its settings already.
+        if status != TxStatus::Failed {
+            self.correct(out);
+        }
         self.settled = Some(settled);
     }
 }
@@ -96,7 +107,7 @@ impl Closing<'_> {
 pub(crate) struct Unsettled;
 
 impl Settle for Unsettled {
-    fn ended(&mut self, _: &Noticed, _: TxStatus, _: &mut Vec<u8>) {}
+    fn ended(&mut self, _: &Noticed, _: (TxStatus, &Reports), _: &mut Vec<u8>) {}
 }
 
 impl Session {
@@ -121,6 +132,7 @@ impl Session {
         // Others see a changed schema only once the transaction has ended.
         if self.schema_changed && self.status == TxStatus::Idle {
             self.schema_changed = false;
+            self.database.schema.changed();
             let database = self.database.dbname.as_ref().into();
             self.database.cluster.signal(Signal::SchemaChanged(database));
         }
@@ -253,7 +265,8 @@ impl Session {
                     server.spoiled = true;
                 }
             } else if matches!(effect, Effect::SchemaChange) {
-                self.schema_changed = true;
+                // A temporary table is nobody else's.
+                self.schema_changed |= !reading.effects().contains(&TEMPORARY);
             }
         }
     }

@@ -51,6 +51,7 @@ impl Proxy {
         getrandom::fill(&mut seed).map_err(io::Error::other)?;
         let seed = u128::from_ne_bytes(seed);
         let shared = Arc::new(Shared {
+            schemas: crate::schema::Schemas::default(),
             registry: Registry::new(mailboxes.into()),
             scopes: crate::scope::Scopes::default(),
             clients: Arc::default(),

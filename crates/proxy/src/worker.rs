@@ -28,6 +28,7 @@ use crate::metrics::Metrics;
 use crate::peer::Peer;
 use crate::permits::{Mail, PoolKey, Registry};
 use crate::pools::Pools;
+use crate::schema::Schemas;
 use crate::scope::Scopes;
 use crate::server::{Identity, ServerNumber, SessionNumber};
 use crate::view::{ClusterView, Watched};
@@ -44,6 +45,7 @@ const PID_BITS: u32 = 24;
 pub(crate) struct Shared {
     pub(crate) registry: Registry,
     pub(crate) scopes: Scopes,
+    pub(crate) schemas: Schemas,
     pub(crate) clients: Arc<AtomicU32>,
     pub(crate) workers: usize,
     /// Keys homes and fingerprints, so that clients can't aim at them.
@@ -363,7 +365,7 @@ impl Worker {
             .filter(|known| known.still(rules, &cluster))
             .cloned()
             .unwrap_or_else(|| {
-                Rc::new(Database::new(name, rules, Rc::clone(&cluster), self.shared.seed))
+                Rc::new(Database::new(name, rules, Rc::clone(&cluster), &self.shared))
             });
         databases.insert(name.into(), Rc::clone(&database));
         let mut all = self.pools.borrow_mut();

@@ -207,6 +207,8 @@ pub enum Effect {
     Deallocate(Box<str>),
     /// CLOSE of one cursor or of all.
     CloseCursor,
+    /// Session-level advisory locks are given back, some or all.
+    Unlock,
     /// Something ran whose text is not known to the end (a block, a procedure): the server has to be
     /// asked what it left behind.
     Suspect,

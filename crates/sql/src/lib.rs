@@ -6,6 +6,7 @@
 //! - [`Scanner`] one pass over a text, without allocation: the [`Fingerprint`] that keys a class cache
 //! - [`Classifier`] text and [`Catalog`] to [`Classified`]: [`Class`], [`Why`], [`Effect`]s
 //! - [`CatalogBuilder`] rows of [`CatalogPart`]'s queries to a [`Catalog`]
+//! - [`named_statement`] the prepared statement that EXECUTE or DEALLOCATE names
 //! - [`leading_hint`] routing wishes in a leading comment
 //!
 //! Soundness first: nothing is a [`Class::Read`] that was not understood as a whole.
@@ -18,6 +19,7 @@ mod effect;
 mod facts;
 mod fingerprint;
 mod hint;
+mod named;
 mod names;
 mod scan;
 
@@ -32,3 +34,4 @@ pub use effect::{
 };
 pub use fingerprint::{Fingerprint, Scan, Scanner};
 pub use hint::{Hint, HintError, Pairs, leading_hint};
+pub use named::{NamedStatement, Verb, named_statement};

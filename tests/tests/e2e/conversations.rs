@@ -146,6 +146,83 @@ fn named_statements_are_answered_as_by_postgres() {
 }
 
 #[test]
+fn statements_named_by_sql_are_answered_as_by_postgres() {
+    let stage = Stage::new();
+    let run = |name: &str| [bind("", name), execute("", 0), sync()].concat();
+    let by_extended = |sql: &str| [parse("", sql), bind("", ""), execute("", 0), sync()].concat();
+    stage.on("DEALLOCATE of a statement of the protocol").alike(&[
+        say(&[parse("s", "SELECT 1"), parse("t", "SELECT 2"), sync()]),
+        say(&[query("DEALLOCATE s")]),
+        say(&[run("s")]),
+        say(&[run("t")]),
+        say(&[query("DEALLOCATE missing")]),
+        say(&[by_extended("DEALLOCATE PREPARE t")]),
+        say(&[run("t")]),
+        say(&[parse("s", "SELECT 3"), sync()]),
+        say(&[run("s")]),
+    ]);
+    stage.on("DEALLOCATE within a pipeline").alike(&[
+        say(&[parse("s", "SELECT 1"), sync()]),
+        say(&[
+            parse("", "DEALLOCATE s"),
+            bind("", ""),
+            execute("", 0),
+            parse("s", "SELECT 2"),
+            bind("", "s"),
+            execute("", 0),
+            sync(),
+        ]),
+        say(&[run("s")]),
+        say(&[by_extended("DEALLOCATE s"), by_extended("SELECT 1/0")][..1]),
+        say(&[run("s")]),
+    ]);
+    stage.on("DEALLOCATE in a transaction, good and failed").alike(&[
+        say(&[parse("s", "SELECT 1"), parse("t", "SELECT 2"), sync()]),
+        say(&[query("BEGIN")]),
+        say(&[query("DEALLOCATE s")]),
+        say(&[query("ROLLBACK")]),
+        say(&[run("s")]),
+        say(&[query("BEGIN")]),
+        say(&[query("SELECT 1/0")]),
+        say(&[query("DEALLOCATE t")]),
+        say(&[query("ROLLBACK")]),
+        say(&[run("t")]),
+    ]);
+}
+
+#[test]
+fn statements_made_by_sql_are_answered_as_by_postgres() {
+    let stage = Stage::new();
+    let run = |name: &str| [bind("", name), execute("", 0), sync()].concat();
+    stage.on("EXECUTE of a statement of the protocol").alike(&[
+        say(&[parse("S", "SELECT $1::int + 1"), parse("none", "SELECT 2"), sync()]),
+        say(&[query("EXECUTE \"S\"(6)")]),
+        say(&[query("EXECUTE none;")]),
+        say(&[query("EXECUTE s(6)")]),
+        say(&[query("DEALLOCATE ALL")]),
+        say(&[query("EXECUTE none")]),
+    ]);
+    stage.on("PREPARE, and what the protocol makes of it").alike(&[
+        say(&[query("PREPARE p AS SELECT 7")]),
+        say(&[run("p")]),
+        say(&[describe("p"), sync()]),
+        say(&[query("EXECUTE p")]),
+        say(&[close("p"), sync()]),
+        say(&[run("p")]),
+        say(&[query("PREPARE q AS SELECT 8")]),
+        say(&[query("DEALLOCATE q")]),
+        say(&[run("q")]),
+    ]);
+    stage.on("a Parse that fails takes the unnamed statement with it").alike(&[
+        say(&[parse("", "SELECT 1"), sync()]),
+        say(&[parse("", "SELEC"), sync()]),
+        say(&[bind("", ""), execute("", 0), sync()]),
+        say(&[parse("", "SELECT 1/0"), bind("", ""), execute("", 0), sync()]),
+        say(&[describe(""), sync()]),
+    ]);
+}
+
+#[test]
 fn unnamed_statements_are_answered_as_by_postgres() {
     let stage = Stage::new();
     stage.on("a statement is used in a later group").alike(&[

@@ -10,6 +10,8 @@ mod conversations;
 mod failover;
 mod own;
 mod pooling;
+mod prepared;
+mod programs;
 mod routing;
 mod shutdown;
 mod state;

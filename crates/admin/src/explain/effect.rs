@@ -38,6 +38,7 @@ pub(super) fn word(effect: &Effect) -> String {
         Effect::DeallocateAll => "deallocate all".into(),
         Effect::Deallocate(_) => "deallocate".into(),
         Effect::CloseCursor => "close cursor".into(),
+        Effect::Unlock => "unlock".into(),
         Effect::Suspect => "may leave anything".into(),
         Effect::DiscardAll => "discard all".into(),
         Effect::DiscardPlans => "discard plans".into(),

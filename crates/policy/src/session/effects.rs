@@ -9,6 +9,7 @@ use wire::TxStatus;
 use super::pins::pinned_by;
 use super::undo::{Open, Undoable};
 use super::{LastCommand, Seen, ServerSettings, Session};
+use crate::reports::Reports;
 use crate::settings::{KnownSettings, needs_superuser};
 
 impl Session {
@@ -31,9 +32,16 @@ impl Session {
             } else if hides_settings(effect) {
                 settings = ServerSettings::Unknown;
             }
-            self.carry_out_one(effect, known);
+            self.carry_out_one(effect, known, seen.reports);
+            if matches!(effect, Effect::DiscardAll) {
+                // It runs in no transaction with others: what it did stays.
+                implicit = implicit.map(|_| self.now.clone());
+            }
         }
         self.transaction_after(seen, implicit);
+        if seen.status == TxStatus::Idle && std::mem::take(&mut self.hides) {
+            settings = ServerSettings::Unknown;
+        }
         settings
     }
 
@@ -80,7 +88,7 @@ impl Session {
         self.now.local = None;
     }
 
-    fn carry_out_one(&mut self, effect: &Effect, known: &KnownSettings) {
+    fn carry_out_one(&mut self, effect: &Effect, known: &KnownSettings, reports: &Reports) {
         if let Some(pin) = pinned_by(effect) {
             self.pins.add(pin);
         }
@@ -100,6 +108,11 @@ impl Session {
                 if let Some(open) = self.open.as_mut() {
                     open.release(name);
                 }
+            }
+            Effect::Set { name, value: Some(_), scope } if **name == *"datestyle" => {
+                // Each SET changes a part of it: what came of it is what the server reports.
+                let whole = reports.value(b"DateStyle").map(String::from_utf8_lossy);
+                self.set_one(name, whole.as_deref(), *scope, known);
             }
             Effect::Set { name, value, scope } => {
                 self.set_one(name, value.as_deref(), *scope, known);
@@ -126,6 +139,7 @@ impl Session {
             | Effect::DeallocateAll
             | Effect::Deallocate(_)
             | Effect::CloseCursor
+            | Effect::Unlock
             | Effect::DiscardPlans
             | Effect::DiscardTemp
             | Effect::SchemaChange
@@ -139,6 +153,9 @@ impl Session {
             // The server took it for a custom setting; what is not understood has no effect here.
             let _understood = self.set(wish, value, scope).is_ok();
         }
+        if scope == SetScope::Local {
+            self.set_locally(name, value, known);
+        }
         if scope == SetScope::Local || is_of_the_transaction(name) || name == "seed" {
             return;
         }
@@ -150,6 +167,16 @@ impl Session {
             (Some(_), _) => self.now.on_server = known.with(&self.now.on_server, name, value),
             (None, Some(value)) => self.now.set(known, name, value),
             (None, None) => self.now.reset(known, &self.start, name),
+        }
+    }
+
+    /// Behind a `RESET` the server would still have to be brought to what the session started with:
+    /// but that would undo what is set for this transaction only.
+    fn set_locally(&mut self, name: &str, value: Option<&str>, known: &KnownSettings) {
+        let wanted = self.now.wanted.value(name);
+        if value.is_some() && self.now.on_server.value(name) != wanted {
+            self.now.on_server = known.with(&self.now.on_server, name, wanted);
+            self.hides = true;
         }
     }
 

@@ -108,8 +108,9 @@ fn bit(pin: Pin) -> u16 {
 /// Whether a statement may have ended what pins, so that the server is to be asked.
 pub(crate) fn may_release(effect: &Effect) -> bool {
     match effect {
-        // Unlocking has the same effect as locking: too little is known of the arguments.
+        // It may have been tried in vain.
         Effect::Pin(Pin::AdvisoryLock)
+        | Effect::Unlock
         | Effect::Suspect
         | Effect::Unlisten
         | Effect::Deallocate(_)

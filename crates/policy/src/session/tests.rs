@@ -82,8 +82,11 @@ fn seen(class: Class, why: Why, effects: &[Effect], status: TxStatus) -> Seen<'_
         failed: false,
         by: ServedBy::Primary(NodeId(0)),
         at: start(),
+        reports: NOTHING,
     }
 }
+
+const NOTHING: &Reports = &Reports::NONE;
 
 fn begin() -> [Effect; 1] {
     let modes = TxModes { access: None::<Access>, isolation: None::<Isolation>, deferrable: None };
@@ -170,15 +173,15 @@ fn without_a_catalog_a_read_on_the_primary_counts_as_a_write() {
 fn a_sequence_value_is_asked_for_only_where_the_session_kept_its_server() {
     let asks = [Effect::Pin(Pin::SequenceValue)];
     let mut session = session();
-    assert!(session.session.asks_for_a_lost_value(1, &asks));
+    assert!(session.session.asks_for_a_lost_value(1, Why::PrimaryOnlyFunction, &asks));
     assert!(
-        !session.session.asks_for_a_lost_value(2, &asks),
+        !session.session.asks_for_a_lost_value(2, Why::PrimaryOnlyFunction, &asks),
         "the other statement may have drawn it"
     );
-    assert!(!session.session.asks_for_a_lost_value(1, &begin()));
+    assert!(!session.session.asks_for_a_lost_value(1, Why::PrimaryOnlyFunction, &begin()));
     let _open =
         session.settle(&seen(Class::PrimaryRead, Why::Transaction, &begin(), TxStatus::Open));
-    assert!(!session.session.asks_for_a_lost_value(1, &asks));
+    assert!(!session.session.asks_for_a_lost_value(1, Why::PrimaryOnlyFunction, &asks));
 }
 
 #[test]
@@ -261,6 +264,20 @@ fn a_weir_setting_that_a_server_took_for_its_own_does_not_travel() {
     let _settled = rig.run(&[set("weir.route", "primary"), set("a", "1")], TxStatus::Idle);
     assert_eq!((rig.session.route(), rig.value("weir.route")), (Route::Primary, None));
     assert_eq!(rig.session.on_server().value("weir.route"), Some("primary"));
+}
+
+#[test]
+fn a_date_style_is_remembered_as_the_server_made_it_of_its_parts() {
+    let mut rig = session();
+    let known = crate::reports::KnownReports::default();
+    let reports = known.with(&Rc::default(), b"DateStyle", b"Postgres, DMY");
+    let effects = [set("datestyle", "dmy")];
+    let seen = Seen {
+        reports: &reports,
+        ..seen(Class::PrimaryRead, Why::SessionState, &effects, TxStatus::Idle)
+    };
+    let _settled = rig.settle(&seen);
+    assert_eq!(rig.value("datestyle"), Some("Postgres, DMY"));
 }
 
 #[test]

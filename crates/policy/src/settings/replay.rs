@@ -1,6 +1,6 @@
 //! The queries that bring a server from one set of settings to another.
 
-use super::{Settings, is_identity};
+use super::{Settings, is_identity, needs_superuser};
 
 /// The queries, none or one or two, that bring a server to `to`; `from` is `None` where nobody knows
 /// what it is set to.
@@ -12,7 +12,8 @@ use super::{Settings, is_identity};
 pub fn replay(from: Option<&Settings>, to: &Settings) -> Vec<String> {
     let had = |name: &str| from.and_then(|from| from.value(name));
     let differs = |name: &str| !is_identity(name) && had(name) != to.value(name);
-    let mut first = back_to_login(from, to);
+    let as_is = from.is_some_and(|from| keeps_identity(from, to));
+    let mut first = undo(from, to, as_is);
     let mut second = String::new();
     if to.is_ascii() || (from.is_some() && !differs(ENCODING)) {
         set(&mut first, to, differs);
@@ -20,9 +21,8 @@ pub fn replay(from: Option<&Settings>, to: &Settings) -> Vec<String> {
         set(&mut first, to, |name| name == ENCODING);
         set(&mut second, to, |name| name != ENCODING && differs(name));
     }
-    let last = if second.is_empty() { &mut first } else { &mut second };
-    let only_identity = from.is_some_and(|from| identity(from) == identity(to));
-    if !(only_identity && last.is_empty()) {
+    if !as_is {
+        let last = if second.is_empty() { &mut first } else { &mut second };
         set(last, to, |name| name == "session_authorization");
         set(last, to, |name| name == "role");
     }
@@ -31,24 +31,32 @@ pub fn replay(from: Option<&Settings>, to: &Settings) -> Vec<String> {
 
 const ENCODING: &str = "client_encoding";
 
-fn identity(settings: &Settings) -> [Option<&str>; 2] {
-    ["session_authorization", "role"].map(|name| settings.value(name))
+/// Whether what differs can be set as whoever the statements run as, before and after.
+///
+/// Else all is done as the user who logged in: nothing tells who else may set it.
+fn keeps_identity(from: &Settings, to: &Settings) -> bool {
+    let identity = |settings: &Settings| {
+        ["session_authorization", "role"].map(|name| settings.value(name).map(str::to_owned))
+    };
+    // What belongs to an extension may need a superuser, too.
+    let anybodys = |name: &str| !needs_superuser(name) && !name.contains('.');
+    let names = from.pairs().iter().chain(to.pairs()).map(|(name, _)| &**name);
+    identity(from) == identity(to)
+        && (!from.has_identity()
+            || names.filter(|name| from.value(name) != to.value(name)).all(anybodys))
 }
 
-/// Undoes what `to` does not have. As whom the others were set is not known, so all is done as the
-/// user who logged in.
-fn back_to_login(from: Option<&Settings>, to: &Settings) -> String {
+/// Undoes what `to` does not have.
+#[expect(clippy::fn_params_excessive_bools, reason = "a fact of both sets, not a mode")]
+fn undo(from: Option<&Settings>, to: &Settings, as_is: bool) -> String {
     let Some(from) = from else {
         return "RESET SESSION AUTHORIZATION;RESET ROLE;RESET ALL;".to_owned();
     };
     let mut sql = String::new();
-    if from.pairs() == to.pairs() {
-        return sql;
-    }
     for (name, undo) in
         [("session_authorization", "RESET SESSION AUTHORIZATION;"), ("role", "RESET ROLE;")]
     {
-        if from.value(name).is_some() {
+        if !as_is && from.value(name).is_some() {
             sql.push_str(undo);
         }
     }

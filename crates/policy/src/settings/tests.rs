@@ -49,11 +49,20 @@ fn a_value_can_not_break_out_of_its_literal() {
 fn settings_are_changed_as_the_user_who_logged_in_and_the_role_comes_last() {
     let known = KnownSettings::default();
     assert_eq!(
-        queries(&known, &[("role", "low")], &[("role", "low"), ("zone", "1"), ("a", "1")]),
-        [
-            "RESET ROLE;SELECT pg_catalog.set_config('a','1',false),pg_catalog.set_config('zone','1',false);\
-          SELECT pg_catalog.set_config('role','low',false);"
-        ]
+        queries(&known, &[("role", "low")], &[("role", "high"), ("a", "1")]),
+        ["RESET ROLE;SELECT pg_catalog.set_config('a','1',false);\
+             SELECT pg_catalog.set_config('role','high',false);"]
+    );
+    let low = ("role", "low");
+    assert_eq!(
+        queries(&known, &[low], &[low, ("a", "1")]),
+        ["SELECT pg_catalog.set_config('a','1',false);"],
+        "anybody may set it"
+    );
+    assert_eq!(
+        queries(&known, &[low], &[low, ("log_statement", "all")]),
+        ["RESET ROLE;SELECT pg_catalog.set_config('log_statement','all',false);\
+             SELECT pg_catalog.set_config('role','low',false);"]
     );
     assert_eq!(
         queries(&known, &[("session_authorization", "bob"), ("role", "low")], &[]),

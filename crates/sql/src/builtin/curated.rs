@@ -317,6 +317,9 @@ pub(super) fn function(name: &str) -> Option<Facts> {
         // Ends with the transaction, which keeps its server anyway.
         return Some(WRITES);
     }
+    if name.starts_with("pg_advisory_unlock") {
+        return Some(WRITES);
+    }
     if name.starts_with("pg_advisory_") || name.starts_with("pg_try_advisory_") {
         return Some(LOCKS);
     }

@@ -56,6 +56,9 @@ fn call(words: Words<'_>, index: usize, names: Names<'_>, found: &mut Findings) 
         "set_config" => set_config(words, index, found),
         "current_setting" => current_setting(words, index, found),
         name => {
+            if name.starts_with("pg_advisory_unlock") {
+                found.effects.push(Effect::Unlock);
+            }
             if let Some(facts) = names.known_function(schema.as_deref(), name) {
                 found.uses(facts);
             }

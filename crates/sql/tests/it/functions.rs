@@ -169,7 +169,6 @@ fn rows_50_to_52_advisory_locks_pin_unless_of_the_transaction() {
         "SELECT pg_try_advisory_lock_shared(1, 2)",
         "SELECT pg_catalog.pg_advisory_lock($1)",
         "SELECT \"pg_advisory_lock\"(a) FROM t",
-        "SELECT pg_advisory_unlock_all()",
         "UPDATE t SET a = 1 WHERE pg_try_advisory_lock(a)",
         "SELECT 1 WHERE frob nicate (pg_advisory_lock(1))",
     ] {
@@ -179,6 +178,10 @@ fn rows_50_to_52_advisory_locks_pin_unless_of_the_transaction() {
             (Class::Write, vec![Effect::Pin(Pin::AdvisoryLock)]),
             "{sql}"
         );
+    }
+    for sql in ["SELECT pg_advisory_unlock_all()", "SELECT pg_advisory_unlock_shared($1)"] {
+        let found = classify(sql);
+        assert_eq!((found.class, found.effects), (Class::Write, vec![Effect::Unlock]), "{sql}");
     }
     let found = classify("SELECT pg_advisory_xact_lock(1)");
     assert_eq!((found.class, found.effects), (Class::Write, vec![]));

@@ -50,6 +50,8 @@ pub struct Report<'a> {
     pub detail: Option<&'a str>,
     /// What to do next.
     pub hint: Option<&'a str>,
+    /// The function in PostgreSQL's source that tells it, for clients that go by that.
+    pub routine: Option<&'a str>,
 }
 
 /// Appends an `ErrorResponse`.
@@ -72,6 +74,7 @@ fn put(out: &mut Vec<u8>, tag: u8, report: &Report<'_>) {
             (b'M', Some(report.message)),
             (b'D', report.detail),
             (b'H', report.hint),
+            (b'R', report.routine),
         ] {
             if let Some(value) = value {
                 out.push(field);

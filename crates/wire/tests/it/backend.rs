@@ -113,6 +113,7 @@ fn an_error_is_laid_out_as_servers_do() {
         message: "full\0stop",
         detail: None,
         hint: Some("wait"),
+        routine: Some("ProcessStartupPacket"),
     };
     let bytes = put(|out| put_error(out, &report));
     assert_eq!(only_frame(&bytes).body, b"SFATAL\0VFATAL\0C53300\0Mfull\0Hwait\0\0");
@@ -160,7 +161,7 @@ proptest! {
     ) {
         let code = SqlState::parse(code.as_bytes()).unwrap();
         let (detail, hint) = (detail.as_deref(), hint.as_deref());
-        let report = Report { severity: Severity::Error, code, message: &message, detail, hint };
+        let report = Report { severity: Severity::Error, code, message: &message, detail, hint, routine: None };
         let bytes = put(|out| put_error(out, &report));
         let read = parse_error(only_frame(&bytes).body);
         prop_assert_eq!((read.severity, read.code), (&b"ERROR"[..], code));

@@ -320,7 +320,7 @@ impl Session {
 
     fn show(&self, name: &str) -> Result<String, Cause> {
         match name {
-            "last_route" => Ok(self.last_route.to_string()),
+            "last_route" => Ok(self.last_route()),
             "lsn" => self
                 .token()
                 .ok_or(Cause::NoPrimary { waited: self.worker.live().pool.failover_hold }),

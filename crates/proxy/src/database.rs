@@ -58,6 +58,11 @@ impl Database {
         self.cluster.catalogs.newest().get(&*self.dbname).map(Arc::clone)
     }
 
+    /// When servers go back to the pool.
+    pub(crate) fn mode(&self) -> PoolMode {
+        self.mode
+    }
+
     /// Whether servers go back to the pool between transactions.
     pub(crate) fn returns_servers(&self) -> bool {
         self.mode == PoolMode::Transaction

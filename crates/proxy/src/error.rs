@@ -53,6 +53,8 @@ pub(crate) enum Cause {
     PrimaryChanged,
     /// Weir is shutting down.
     Shutdown,
+    /// An administrator ended the session.
+    Terminated,
     /// The cluster named in the configuration is not there (any more).
     NoCluster { name: String },
     /// `currval` or `lastval` where no server remembers the session's last sequence value.
@@ -101,6 +103,7 @@ impl Cause {
             | Self::ServerLost { .. }
             | Self::PrimaryChanged
             | Self::Shutdown
+            | Self::Terminated
             | Self::NoCluster { .. } => false,
         }
     }
@@ -128,7 +131,7 @@ impl Cause {
             }
             Self::NoSequenceValue => SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE,
             Self::NoStatement { .. } => SqlState::INVALID_SQL_STATEMENT_NAME,
-            Self::Shutdown => SqlState::ADMIN_SHUTDOWN,
+            Self::Shutdown | Self::Terminated => SqlState::ADMIN_SHUTDOWN,
             Self::BadSetting { .. } => SqlState::INVALID_PARAMETER_VALUE,
             Self::NotOnReplica { .. } => SqlState::READ_ONLY_SQL_TRANSACTION,
         }
@@ -169,6 +172,7 @@ impl Cause {
             Self::StalePlan => "cached plan must not change result type".into(),
             Self::NoStatement { name } => format!("prepared statement \"{name}\" does not exist").into(),
             Self::Shutdown => "terminating connection because weir is shutting down".into(),
+            Self::Terminated => "weir: terminating connection due to administrator command".into(),
             Self::BadSetting { name, problem } => format!("weir: invalid value for \"{name}\": {problem}").into(),
             Self::NotOnReplica { why } => {
                 format!("weir: this read-only transaction runs on a replica, where the statement would do harm ({why})")
@@ -214,6 +218,7 @@ impl Cause {
             Self::StalePlan => "Prepare the statement again: its tables have changed.",
             Self::NoStatement { .. } => "Prepare it first.",
             Self::Shutdown => "Reconnect.",
+            Self::Terminated => "An administrator ended this session on the admin port; reconnect.",
             Self::BadSetting { .. } => {
                 "docs/configuration.md, section reads, lists the settings and their values."
             }

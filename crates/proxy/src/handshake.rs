@@ -24,6 +24,7 @@ use crate::pool::AcquireError;
 use crate::pools::Pools;
 use crate::server::ConnectError;
 use crate::session::{LastRoute, Session};
+use crate::shown::{Login, Shown};
 use crate::stream::Stream;
 use crate::worker::Worker;
 
@@ -230,6 +231,7 @@ impl Handshake {
                     worker.metrics.clients.inc();
                     session.run().await;
                     worker.metrics.clients.dec();
+                    admission.peer.gone(&worker.metrics);
                     worker.leave(&admission.key);
                 });
             }
@@ -362,6 +364,17 @@ impl Opened {
         let who = (handshake.from.ip(), &self.scope_of, &self.database.name);
         let scope =
             worker.shared.scopes.of(self.meaning.wishes().scope, &self.database.cluster.name, who);
+        let number = worker.next_session();
+        let login = Login {
+            number,
+            client: handshake.from,
+            transport: handshake.stream.transport(),
+            mode: self.database.mode(),
+            pools: Rc::clone(&self.pools),
+            at: worker.second(),
+        };
+        let route = LastRoute { side: Side::Weir, node: None, reason: Reason::Local };
+        admission.peer.shows(Shown::new(login, Rc::clone(self.meaning.settings()), route));
         let mut inbound = Buffer::default();
         // A client may have pipelined its first cycle behind its password.
         inbound.put(&worker.buffers, &handshake.inbox);
@@ -370,7 +383,7 @@ impl Opened {
             inbound,
             outbound: Outbox::default(),
             peer: Rc::clone(&admission.peer),
-            number: worker.next_session(),
+            number,
             schema_seen: self.database.schema.newest(),
             database: self.database,
             meaning: self.meaning,
@@ -383,7 +396,6 @@ impl Opened {
             begin: None,
             status: TxStatus::Idle,
             group: crate::forward::Group::default(),
-            last_route: LastRoute { side: Side::Weir, node: None, reason: Reason::Local },
             schema_changed: false,
             said: None,
             noticed: crate::noticed::Noticed::default(),

@@ -15,9 +15,11 @@
 //! | `server.rs`, `login.rs`, `greeting.rs`, `settings.rs` | how is a server opened and brought to a session's settings? |
 //! | `handshake.rs`, `admission.rs` | how does a client become a session? |
 //! | `worker.rs` | what does one thread own? |
+//! | `inquiry.rs`, `shown.rs`, `peer.rs` | what may others see of a session, and do to it? |
 //! | `error.rs` | what is a client told? |
 
 pub mod config;
+pub mod inquiry;
 
 mod admission;
 mod alone;
@@ -46,6 +48,7 @@ mod scope;
 mod server;
 mod session;
 mod settle;
+mod shown;
 mod start;
 mod stream;
 mod token;

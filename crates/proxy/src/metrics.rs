@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use policy::Reason;
+use sql::Pin;
 use telemetry::{Collect, Counter, Exposition, Gauge, Histogram, Kind, Totals};
 
 /// Where a cycle was served.
@@ -42,6 +43,8 @@ impl Side {
 #[derive(Debug)]
 pub(crate) struct Metrics {
     routed: Box<[AtomicU64]>,
+    /// By reason, of which only those are used that are pins.
+    pins: Box<[(Counter, Gauge)]>,
     pub(crate) clients: Gauge,
     pub(crate) logins: Counter,
     pub(crate) logins_refused: Counter,
@@ -60,6 +63,7 @@ impl Default for Metrics {
         let cells = Side::ALL.len().saturating_mul(Reason::ALL.len());
         Self {
             routed: (0..cells).map(|_| AtomicU64::new(0)).collect(),
+            pins: Reason::ALL.iter().map(|_| Default::default()).collect(),
             clients: Gauge::default(),
             logins: Counter::default(),
             logins_refused: Counter::default(),
@@ -83,6 +87,18 @@ impl Metrics {
         }
     }
 
+    /// Counts that a session is pinned for another cause than before, or for none any more.
+    pub(crate) fn pinned(&self, before: Option<Pin>, after: Option<Pin>) {
+        let of = |pin: Option<Pin>| pin.and_then(|pin| self.pins.get(Reason::Pinned(pin).index()));
+        if let Some((_, now)) = of(before) {
+            now.dec();
+        }
+        if let Some((begun, now)) = of(after) {
+            begun.inc();
+            now.inc();
+        }
+    }
+
     fn routed_so_far(&self, side: Side, reason: usize) -> u64 {
         self.routed.get(cell(side, reason)).map_or(0, |cell| cell.load(Ordering::Relaxed))
     }
@@ -100,6 +116,17 @@ impl AllMetrics {
     fn sum(&self, count: impl Fn(&Metrics) -> u64) -> u64 {
         self.0.iter().map(|metrics| count(metrics)).sum()
     }
+
+    /// All pins from the start, so that the first one is an increase and no new series.
+    fn collect_pin(&self, out: &mut Exposition, index: usize, word: &str) {
+        let of = || self.0.iter().filter_map(|metrics| metrics.pins.get(index));
+        let begun: u64 = of().map(|(begun, _)| begun.value()).sum();
+        let now: i64 = of().map(|(_, now)| now.value()).sum();
+        let help = "Sessions that became pinned to a server, by the first cause.";
+        out.family("weir_pins_total", help, Kind::Counter).sample(&[("reason", word)], begun);
+        let help = "Sessions that are pinned to a server, by the first cause.";
+        out.family("weir_pinned_sessions", help, Kind::Gauge).sample(&[("reason", word)], now);
+    }
 }
 
 impl Collect for AllMetrics {
@@ -115,6 +142,11 @@ impl Collect for AllMetrics {
                 if count > 0 {
                     routed.sample(&[("target", side.as_str()), ("reason", reason.as_str())], count);
                 }
+            }
+        }
+        for (index, reason) in Reason::ALL.iter().enumerate() {
+            if let Reason::Pinned(pin) = reason {
+                self.collect_pin(out, index, pin.as_str());
             }
         }
         let clients: i64 = self.0.iter().map(|metrics| metrics.clients.value()).sum();

@@ -1,16 +1,19 @@
-//! What others may do to a session: cancel what it runs, or wake it to end.
+//! What others may do to a session: see what it shows, cancel what it runs, or tell it to end.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
-use std::task::{Context, Waker};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use wire::CancelKey;
 
 use crate::config::ServerTls;
+use crate::error::Cause;
+use crate::metrics::Metrics;
 use crate::server::Address;
+use crate::shown::Shown;
 use crate::stream::Stream;
-use crate::worker::Worker;
+use crate::worker::{Stage, Worker};
 
 /// How long a cancel request may take, connecting included.
 const CANCEL_LIMIT: Duration = Duration::from_secs(10);
@@ -20,6 +23,8 @@ const CANCEL_LIMIT: Duration = Duration::from_secs(10);
 pub(crate) struct Peer {
     running: RefCell<Option<Rc<Running>>>,
     waker: RefCell<Option<Waker>>,
+    shown: OnceCell<Shown>,
+    ended: Cell<bool>,
 }
 
 /// How to cancel what one server does.
@@ -108,6 +113,50 @@ impl Peer {
         if waker.as_ref().is_none_or(|waker| !waker.will_wake(cx.waker())) {
             *waker = Some(cx.waker().clone());
         }
+    }
+
+    /// Makes it a session that shows something: from the end of its login on.
+    pub(crate) fn shows(&self, shown: Shown) {
+        // A second one is never made.
+        drop(self.shown.set(shown));
+    }
+
+    /// What the session shows, once it is logged in.
+    pub(crate) fn shown(&self) -> Option<&Shown> {
+        self.shown.get()
+    }
+
+    /// Tells the session to end, on behalf of an administrator.
+    pub(crate) fn end(&self) {
+        self.ended.set(true);
+        self.wake();
+    }
+
+    /// Takes note that the session has ended.
+    pub(crate) fn gone(&self, metrics: &Metrics) {
+        if let Some(shown) = self.shown() {
+            shown.pinned(None, metrics);
+        }
+    }
+
+    /// Why the session must go, if it must from `stage` of a shutdown on.
+    pub(crate) fn must_go(&self, worker: &Worker, stage: Stage) -> Option<Cause> {
+        if self.ended.get() {
+            return Some(Cause::Terminated);
+        }
+        worker.has_reached(stage).then_some(Cause::Shutdown)
+    }
+
+    /// Does `work` unless the session is told to end meanwhile: `None`.
+    ///
+    /// As cancel-safe as `work` is.
+    pub(crate) async fn unless_ended<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        let mut work = std::pin::pin!(work);
+        std::future::poll_fn(|cx| {
+            self.waits(cx);
+            if self.ended.get() { Poll::Ready(None) } else { work.as_mut().poll(cx).map(Some) }
+        })
+        .await
     }
 
     /// Wakes the session, so that it sees that its worker is closing.

@@ -14,6 +14,7 @@ use sql::Class;
 use wire::TxStatus;
 
 use crate::error::Cause;
+use crate::inquiry::State;
 use crate::metrics::Side;
 use crate::pool::{AcquireError, Lease};
 use crate::reading::{Columns, Reading};
@@ -137,7 +138,8 @@ impl Session {
                     return Err(self.refuse(Cause::Refused(refusal), decision.reason));
                 }
                 Target::Wait(Wait::Primary) => {
-                    if !Box::pin(self.changed_within(hold, since)).await {
+                    let primary = State::WaitingForPrimary;
+                    if !Box::pin(self.changed_within(primary, hold, since)).await? {
                         return Err(self.refuse(Cause::NoPrimary { waited: hold }, decision.reason));
                     }
                     continue;
@@ -149,7 +151,8 @@ impl Session {
                 }
                 Target::Wait(Wait::Fresh) => {
                     let wait = self.wishes(reading).stale_wait;
-                    if !Box::pin(self.changed_within(wait, since)).await {
+                    let replica = State::WaitingForReplica;
+                    if !Box::pin(self.changed_within(replica, wait, since)).await? {
                         attempt = Attempt::Stale(decision.reason);
                     }
                     continue;
@@ -159,7 +162,7 @@ impl Session {
                 return Err(self.refuse(Cause::Refused(Refusal::NoReplica), decision.reason));
             };
             let address = self.pools.address(view, topology.epoch);
-            match self.lease_from(&address).await {
+            match self.lease_from(&address).await? {
                 Ok(None) => {}
                 Ok(Some(lease)) => {
                     self.lease = Some(lease);
@@ -175,8 +178,7 @@ impl Session {
                         attempt = Attempt::Elsewhere;
                     } else {
                         // Control was told; a new primary, or this one again, shows as a change.
-                        let _changed =
-                            Box::pin(self.changed_within(Duration::from_millis(100), now())).await;
+                        Box::pin(self.changed_soon()).await?;
                     }
                 }
                 Err(error) => return Err(self.refuse(error.cause(), decision.reason)),
@@ -195,14 +197,21 @@ impl Session {
     }
 
     /// `None` if another node became the primary while the cycle waited for a server of this one.
-    async fn lease_from(&self, address: &Rc<Address>) -> Result<Option<Lease>, AcquireError> {
+    async fn lease_from(
+        &self,
+        address: &Rc<Address>,
+    ) -> Result<Result<Option<Lease>, AcquireError>, Cause> {
         let pool = self.pools.of(address.node, &self.worker.shared.registry);
-        let lease = pool.acquire(&self.worker, address).await?;
-        if address.role == Role::Primary && address.epoch != self.epoch() {
-            lease.give_back();
-            return Ok(None);
-        }
-        Ok(Some(lease))
+        let acquired = pool.acquire(&self.worker, address);
+        let acquired = self.waits(State::WaitingForServer, acquired).await?;
+        Ok(acquired.map(|lease| {
+            let outdated = address.role == Role::Primary && address.epoch != self.epoch();
+            if outdated {
+                lease.give_back();
+                return None;
+            }
+            Some(lease)
+        }))
     }
 
     fn refuse(&self, cause: Cause, reason: Reason) -> Cause {
@@ -256,18 +265,31 @@ impl Session {
     }
 
     /// Waits for the next change of topology or answers; `false` once `limit` has passed.
-    async fn changed_within(&self, limit: Duration, since: Instant) -> bool {
+    async fn changed_within(
+        &self,
+        state: State,
+        limit: Duration,
+        since: Instant,
+    ) -> Result<bool, Cause> {
         if expired(since, limit) {
-            return false;
+            return Ok(false);
         }
         let cluster = &self.database.cluster;
         let (mut topology, mut answers) = (cluster.topology.receiver(), cluster.answers.receiver());
         let until = tokio::time::Instant::from_std(since.checked_add(limit).unwrap_or(since));
-        tokio::select! {
-            changed = topology.changed() => changed.is_ok(),
-            changed = answers.changed() => changed.is_ok(),
-            () = tokio::time::sleep_until(until) => false,
-        }
+        let changed = async {
+            tokio::select! {
+                changed = topology.changed() => changed.is_ok(),
+                changed = answers.changed() => changed.is_ok(),
+                () = tokio::time::sleep_until(until) => false,
+            }
+        };
+        self.waits(state, changed).await
+    }
+
+    /// Waits for such a change once more after a node could not be reached.
+    async fn changed_soon(&self) -> Result<bool, Cause> {
+        self.changed_within(State::WaitingForPrimary, Duration::from_millis(100), now()).await
     }
 
     /// Only a cycle that is a transaction of its own runs twice; elsewhere only a read that stays

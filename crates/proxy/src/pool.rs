@@ -10,6 +10,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use policy::NodeId;
 use tokio::sync::oneshot;
 use tokio::time::timeout_at;
 
@@ -40,6 +41,13 @@ enum Turn {
     Server(Owned),
     /// The chance to open one.
     Try,
+}
+
+/// A client in line.
+#[derive(Debug)]
+struct Waiter {
+    since: tokio::time::Instant,
+    turn: oneshot::Sender<Turn>,
 }
 
 /// Where in the line a waiter stands.
@@ -75,8 +83,9 @@ impl AcquireError {
 pub(crate) struct Pool {
     identity: Identity,
     idle: RefCell<Vec<Owned>>,
-    waiters: RefCell<VecDeque<oneshot::Sender<Turn>>>,
+    waiters: RefCell<VecDeque<Waiter>>,
     busy: Cell<u32>,
+    opening: Cell<u32>,
     permits: Arc<Permits>,
 }
 
@@ -87,6 +96,7 @@ impl Pool {
             idle: RefCell::default(),
             waiters: RefCell::default(),
             busy: Cell::new(0),
+            opening: Cell::new(0),
             permits,
         }
     }
@@ -104,6 +114,18 @@ impl Pool {
     /// Clients of this worker that wait.
     pub(crate) fn waiting(&self) -> usize {
         self.waiters.borrow().len()
+    }
+
+    /// This worker's idle servers, those to be, and its line.
+    pub(crate) fn counts(&self) -> Counts {
+        let waiters = self.waiters.borrow();
+        let in_line = || waiters.iter().filter(|waiter| !waiter.turn.is_closed());
+        Counts {
+            idle: u32::try_from(self.idle.borrow().len()).unwrap_or(u32::MAX),
+            opening: self.opening.get(),
+            waiting: u32::try_from(in_line().count()).unwrap_or(u32::MAX),
+            longest_wait: in_line().map(|waiter| waiter.since.elapsed()).max().unwrap_or_default(),
+        }
     }
 
     /// The counts that all workers share.
@@ -135,7 +157,8 @@ impl Pool {
         Box::pin(self.wait(worker, address)).await
     }
 
-    fn size(&self, worker: &Worker) -> u32 {
+    /// Servers that there may be over all workers.
+    pub(crate) fn size(&self, worker: &Worker) -> u32 {
         worker.pool_size(&self.permits.key.database)
     }
 
@@ -180,6 +203,7 @@ impl Pool {
         address: &Rc<Address>,
         permit: Permit,
     ) -> Result<Lease, AcquireError> {
+        let _opening = Opening::new(&self.opening);
         // Boxed: an idle session must not hold room for a login to a server.
         let connected = Box::pin(Server::connect(Rc::clone(address), &self.identity, worker)).await;
         match connected {
@@ -226,7 +250,7 @@ impl Pool {
         let since = tokio::time::Instant::now();
         let give_up = deadline(since, rules.query_wait_timeout);
         let reserve_from = deadline(since, rules.reserve_pool_timeout);
-        let mut turn = self.line_up(Place::Last);
+        let mut turn = self.line_up(Place::Last, since);
         loop {
             let size = self.size(worker);
             let reserve = tokio::time::Instant::now() >= reserve_from;
@@ -260,23 +284,24 @@ impl Pool {
                 return self.open(worker, address, permit).await;
             }
             // A turn that came to nothing must not cost the place.
-            turn = self.line_up(Place::First);
+            turn = self.line_up(Place::First, since);
         }
     }
 
-    fn line_up(&self, place: Place) -> oneshot::Receiver<Turn> {
-        let (sender, turn) = oneshot::channel();
+    fn line_up(&self, place: Place, since: tokio::time::Instant) -> oneshot::Receiver<Turn> {
+        let (turn, receiver) = oneshot::channel();
+        let waiter = Waiter { since, turn };
         let mut waiters = self.waiters.borrow_mut();
         match place {
-            Place::First => waiters.push_front(sender),
-            Place::Last => waiters.push_back(sender),
+            Place::First => waiters.push_front(waiter),
+            Place::Last => waiters.push_back(waiter),
         }
-        turn
+        receiver
     }
 
     /// Takes this worker off the list of the hungry once nobody waits here.
     fn fed(&self, worker: &Worker) {
-        self.waiters.borrow_mut().retain(|waiter| !waiter.is_closed());
+        self.waiters.borrow_mut().retain(|waiter| !waiter.turn.is_closed());
         if self.waiters.borrow().is_empty() {
             self.permits.fed(worker.index);
         }
@@ -286,7 +311,7 @@ impl Pool {
     pub(crate) fn try_next(&self) {
         loop {
             let Some(waiter) = self.waiters.borrow_mut().pop_front() else { return };
-            if waiter.send(Turn::Try).is_ok() {
+            if waiter.turn.send(Turn::Try).is_ok() {
                 return;
             }
         }
@@ -348,7 +373,7 @@ impl Pool {
         let mut turn = Turn::Server(owned);
         loop {
             let Some(waiter) = self.waiters.borrow_mut().pop_front() else { break };
-            match waiter.send(turn) {
+            match waiter.turn.send(turn) {
                 Ok(()) => return,
                 Err(back) => turn = back,
             }
@@ -356,6 +381,31 @@ impl Pool {
         if let Turn::Server(owned) = turn {
             self.idle.borrow_mut().push(owned);
         }
+    }
+}
+
+/// What a pool has besides leased servers.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Counts {
+    pub(crate) idle: u32,
+    pub(crate) opening: u32,
+    pub(crate) waiting: u32,
+    pub(crate) longest_wait: Duration,
+}
+
+/// Counts a server that is being opened, until it is or is not.
+struct Opening<'a>(&'a Cell<u32>);
+
+impl<'a> Opening<'a> {
+    fn new(count: &'a Cell<u32>) -> Self {
+        count.set(count.get().saturating_add(1));
+        Self(count)
+    }
+}
+
+impl Drop for Opening<'_> {
+    fn drop(&mut self) {
+        self.0.set(self.0.get().saturating_sub(1));
     }
 }
 
@@ -373,6 +423,11 @@ pub(crate) struct Lease {
 }
 
 impl Lease {
+    /// The node that the server is on.
+    pub(crate) fn node(&self) -> Option<NodeId> {
+        self.owned.as_ref().map(|owned| owned.server.address.node)
+    }
+
     /// The server.
     pub(crate) fn server(&mut self) -> &mut Server {
         #[expect(

@@ -10,6 +10,7 @@ use policy::reports::Reports;
 use policy::settings::Settings;
 use policy::{Epoch, NodeId, NodeView};
 
+use crate::inquiry::PoolView;
 use crate::permits::{PoolKey, Registry};
 use crate::pool::Pool;
 use crate::server::{Address, Identity};
@@ -21,8 +22,9 @@ use crate::worker::{Worker, now};
 pub(crate) struct Pools {
     pub(crate) identity: Identity,
     pub(crate) cluster: Rc<ClusterView>,
-    user: Arc<str>,
-    database: Arc<str>,
+    pub(crate) user: Arc<str>,
+    /// By the name that clients use.
+    pub(crate) database: Arc<str>,
     by_node: RefCell<Vec<(NodeId, Rc<Pool>)>>,
     /// When `currval` or `lastval` was last asked for outside of the transaction that drew the value.
     asked_for_value: Cell<Option<Instant>>,
@@ -128,6 +130,33 @@ impl Pools {
             .iter()
             .find(|(known, _)| *known == node)
             .map(|(_, pool)| Rc::clone(pool))
+    }
+
+    /// A node's name, as long as it is a member.
+    pub(crate) fn name_of(&self, node: NodeId) -> Option<Box<str>> {
+        self.cluster.topology.newest().node(node).map(|node| node.name.clone())
+    }
+
+    /// What each node's pool is doing.
+    pub(crate) fn views(&self, worker: &Worker) -> Vec<PoolView> {
+        let reserve = worker.live().pool.reserve_pool_size;
+        let view = |(node, pool): &(NodeId, Rc<Pool>)| {
+            let counts = pool.counts();
+            PoolView {
+                cluster: Arc::clone(&self.cluster.name),
+                database: Arc::clone(&self.database),
+                user: Arc::clone(&self.user),
+                node: self.name_of(*node).unwrap_or_else(|| format!("removed-{}", node.0).into()),
+                active: pool.busy(),
+                idle: counts.idle,
+                opening: counts.opening,
+                waiting: counts.waiting,
+                longest_wait: counts.longest_wait,
+                limit: pool.size(worker),
+                reserve,
+            }
+        };
+        self.by_node.borrow().iter().map(view).collect()
     }
 
     /// Whether there is no server left, and nobody who waits for one.

@@ -114,8 +114,8 @@ impl From<io::Error> for ConnectError {
     }
 }
 
-/// Tells apart the sessions of one worker.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Tells apart the sessions of all workers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct SessionNumber(pub(crate) u64);
 
 /// Tells apart the servers of one worker.

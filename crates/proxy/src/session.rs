@@ -33,7 +33,7 @@ use crate::scope::ScopeFence;
 use crate::server::{ServerNumber, SessionNumber};
 use crate::settle::{Closing, Unsettled};
 use crate::stream::Stream;
-use crate::worker::Worker;
+use crate::worker::{Stage, Worker};
 
 /// Why a session ends.
 #[derive(Debug)]
@@ -83,7 +83,6 @@ pub(crate) struct Session {
     pub(crate) begin: Option<Vec<u8>>,
     pub(crate) status: TxStatus,
     pub(crate) group: Group,
-    pub(crate) last_route: LastRoute,
     /// The transaction under way changed the schema.
     pub(crate) schema_changed: bool,
     /// What the parts of a group that is open said so far.
@@ -107,9 +106,11 @@ impl Session {
                 Ok(cycle) => cycle,
                 Err(ending) => break ending,
             };
+            self.shows_work();
             if let Err(ending) = self.serve(cycle).await {
                 break ending;
             }
+            self.shows_rest();
             self.inbound.consume(std::mem::take(&mut self.held));
             self.inbound.release(&self.worker.buffers);
             self.outbound.release();
@@ -212,12 +213,12 @@ impl Session {
     /// Reads once; holds no buffer while there is nothing to read.
     async fn read_more(&mut self) -> Result<(), Ending> {
         let (worker, peer) = (&self.worker, &self.peer);
-        let idle = self.status == TxStatus::Idle && !self.group.open && self.inbound.is_empty();
+        let stage = self.must_go_from();
         let (stream, inbound) = (&mut self.stream, &mut self.inbound);
         let count = std::future::poll_fn(|cx| {
             peer.waits(cx);
-            if worker.closing() && (idle || worker.overdue()) {
-                return Poll::Ready(Err(Ending::Told(Cause::Shutdown)));
+            if let Some(cause) = peer.must_go(worker, stage) {
+                return Poll::Ready(Err(Ending::Told(cause)));
             }
             match stream.poll_readable(cx) {
                 Poll::Pending => return Poll::Pending,
@@ -287,11 +288,11 @@ impl Session {
         }
         let bytes = self.inbound.unread().get(..cycle.length).unwrap_or_default();
         forward.cycle(bytes, cycle.end).map_err(|error| Cause::Protocol(error.to_string()))?;
-        self.last_route = LastRoute {
+        self.shows_route(LastRoute {
             side: placed.side,
             node: Some(Rc::clone(&placed.node)),
             reason: placed.reason,
-        };
+        });
         tracing::debug!(
             node = %placed.node, reason = placed.reason.as_str(), class = reading.class.as_str(), "cycle"
         );
@@ -358,9 +359,9 @@ impl Session {
     /// Waits for the client while the session keeps a server, which may speak too: the answers of
     /// a group that is open, a notification, its end.
     async fn relay_kept(&mut self) -> Result<(), Ending> {
+        let stage = self.must_go_from();
         let Some(lease) = self.lease.as_mut() else { return self.read_more().await };
         let open = self.group.open;
-        let idle = self.status == TxStatus::Idle && !open && self.inbound.is_empty();
         let mut aside = Noticed::default();
         if open {
             self.peer.runs_on(lease.server().running.clone());
@@ -380,12 +381,16 @@ impl Session {
             let (worker, peer) = (&self.worker, &self.peer);
             let either = std::future::poll_fn(|cx| {
                 peer.waits(cx);
-                if worker.closing() && (idle || worker.overdue()) {
-                    return Poll::Ready(Err(Ending::Told(Cause::Shutdown)));
+                if let Some(cause) = peer.must_go(worker, stage) {
+                    return Poll::Ready(Err(cause));
                 }
                 run.as_mut().poll(cx).map(Ok)
             });
-            either.await?
+            either.await
+        };
+        let event = match event {
+            Ok(event) => event,
+            Err(cause) => return Err(self.interrupted(cause, &aside)),
         };
         match event {
             Event::More => Ok(()),
@@ -445,9 +450,12 @@ impl Session {
         );
         relay.retries = placed.retries;
         relay.ends(cycle.end);
-        let event = relay.run(&mut closing).await;
+        let event = self.peer.unless_ended(relay.run(&mut closing)).await;
         let settled = closing.settled;
         self.peer.runs_on(None);
+        let Some(event) = event else {
+            return Err(self.interrupted(Cause::Terminated, &noticed));
+        };
         if noticed.news.contains(&News::StalePlan) {
             self.retire_bound(cycle);
         }
@@ -529,6 +537,27 @@ impl Session {
             return LastWord::Impossible;
         }
         LastWord::Owed
+    }
+
+    /// From which stage of a shutdown on the session must go.
+    fn must_go_from(&self) -> Stage {
+        let idle = self.status == TxStatus::Idle && !self.group.open && self.inbound.is_empty();
+        if idle { Stage::Closing } else { Stage::Overdue }
+    }
+
+    /// Ends what is under way, if anything is. The client is told why unless it is amid a message.
+    fn interrupted(&mut self, cause: Cause, noticed: &Noticed) -> Ending {
+        let mut word = self.last_word(noticed);
+        if let Some(lease) = self.lease.as_mut() {
+            let server = lease.server();
+            if !server.inbox.is_empty() || !self.outbound.is_empty() {
+                word = LastWord::Impossible;
+            }
+            if !server.replies.is_empty() {
+                self.abandon();
+            }
+        }
+        if word == LastWord::Owed { Ending::Told(cause) } else { Ending::Left }
     }
 
     /// Stops whatever the server does for a client that is gone, and closes it.

@@ -10,6 +10,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::sync::{mpsc, watch};
 
 use crate::config::{Config, Live};
+use crate::inquiry::Workers;
 use crate::metrics::{AllMetrics, Metrics};
 use crate::permits::Registry;
 use crate::worker::{Shared, Stage, Start};
@@ -26,6 +27,7 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 pub struct Proxy {
     address: SocketAddr,
     metrics: Arc<AllMetrics>,
+    asked: Workers,
     live: watch::Receiver<Arc<Live>>,
     stage: watch::Sender<Stage>,
     threads: Vec<JoinHandle<()>>,
@@ -47,6 +49,8 @@ impl Proxy {
         }
         let (mailboxes, mails): (Vec<_>, Vec<_>) =
             (0..workers).map(|_| mpsc::unbounded_channel()).unzip();
+        let (asked, inquiries): (Vec<_>, Vec<_>) =
+            (0..workers).map(|_| mpsc::unbounded_channel()).unzip();
         let mut seed = [0_u8; 16];
         getrandom::fill(&mut seed).map_err(io::Error::other)?;
         let seed = u128::from_ne_bytes(seed);
@@ -62,8 +66,9 @@ impl Proxy {
             Arc::new(AllMetrics((0..workers).map(|_| Arc::new(Metrics::default())).collect()));
         let (stage, watched) = watch::channel(Stage::Serving);
         let mut threads = Vec::with_capacity(workers);
-        for (index, ((listener, mailbox), metrics)) in
-            listeners.into_iter().zip(mails).zip(&metrics.0).enumerate()
+        let inboxes = mails.into_iter().zip(inquiries);
+        for (index, ((listener, (mailbox, inquiries)), metrics)) in
+            listeners.into_iter().zip(inboxes).zip(&metrics.0).enumerate()
         {
             let start = Start {
                 index,
@@ -73,11 +78,13 @@ impl Proxy {
                 live: live.clone(),
                 stage: watched.clone(),
                 mailbox,
+                inquiries,
                 listener,
             };
             threads.push(spawn(start)?);
         }
-        Ok(Self { address, metrics, live: live.clone(), stage, threads })
+        let asked = Workers::new(asked);
+        Ok(Self { address, metrics, asked, live: live.clone(), stage, threads })
     }
 
     /// Where clients connect; tells the port if the configuration left it open.
@@ -90,6 +97,12 @@ impl Proxy {
     #[must_use]
     pub fn metrics(&self) -> Arc<dyn telemetry::Collect> {
         Arc::clone(&self.metrics) as Arc<dyn telemetry::Collect>
+    }
+
+    /// The workers, to be asked what they do.
+    #[must_use]
+    pub fn workers(&self) -> Workers {
+        self.asked.clone()
     }
 
     /// Whether new clients are let in.

@@ -8,6 +8,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsStream;
 
+use crate::inquiry::Transport;
+
 /// A connection to a client or a server.
 #[derive(Debug)]
 pub(crate) enum Stream {
@@ -85,6 +87,11 @@ impl Stream {
     /// Whether the connection is encrypted.
     pub(crate) fn is_tls(&self) -> bool {
         matches!(self, Self::Tls(_))
+    }
+
+    /// Whether it is encrypted, for others to see.
+    pub(crate) fn transport(&self) -> Transport {
+        if self.is_tls() { Transport::Tls } else { Transport::Plain }
     }
 
     /// Ends the connection politely; errors no longer matter.

@@ -3,6 +3,8 @@
 //! Nothing here is shared with another worker but counts ([`crate::permits`]), fences
 //! ([`crate::scope`]) and mails.
 
+mod answers;
+
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::num::NonZeroU64;
@@ -24,6 +26,7 @@ use crate::config::{Config, Live};
 use crate::database::Database;
 use crate::error::Cause;
 use crate::handshake::{Handshake, Moved, Refused};
+use crate::inquiry::Inquiry;
 use crate::metrics::Metrics;
 use crate::peer::Peer;
 use crate::permits::{Mail, PoolKey, Registry};
@@ -31,6 +34,7 @@ use crate::pools::Pools;
 use crate::schema::Schemas;
 use crate::scope::Scopes;
 use crate::server::{Identity, ServerNumber, SessionNumber};
+use crate::shown::Second;
 use crate::view::{ClusterView, Watched};
 
 /// How often idle servers are looked through.
@@ -87,7 +91,17 @@ pub(crate) struct Worker {
     peers: RefCell<HashMap<i32, (CancelKey, Rc<Peer>)>>,
     sessions: Cell<u64>,
     servers: Cell<NonZeroU64>,
+    started: Instant,
+    /// Seconds since then, counted by the sweep: reading a clock costs more than a cycle's cells.
+    second: Cell<Second>,
     random: Cell<u64>,
+}
+
+/// What is sent to a worker.
+#[derive(Debug)]
+struct Inbox {
+    mails: mpsc::UnboundedReceiver<Mail>,
+    inquiries: mpsc::UnboundedReceiver<Inquiry>,
 }
 
 /// What a worker's thread is started with.
@@ -100,6 +114,7 @@ pub(crate) struct Start {
     pub(crate) live: watch::Receiver<Arc<Live>>,
     pub(crate) stage: watch::Receiver<Stage>,
     pub(crate) mailbox: mpsc::UnboundedReceiver<Mail>,
+    pub(crate) inquiries: mpsc::UnboundedReceiver<Inquiry>,
     pub(crate) listener: std::net::TcpListener,
 }
 
@@ -128,8 +143,11 @@ impl Start {
             peers: RefCell::default(),
             sessions: Cell::new(0),
             servers: Cell::new(NonZeroU64::MIN),
+            started: now(),
+            second: Cell::default(),
         });
-        worker.run(listener, self.mailbox, self.stage).await;
+        let inbox = Inbox { mails: self.mailbox, inquiries: self.inquiries };
+        worker.run(listener, inbox, self.stage).await;
         Ok(())
     }
 }
@@ -138,7 +156,7 @@ impl Worker {
     async fn run(
         self: Rc<Self>,
         listener: TcpListener,
-        mut mailbox: mpsc::UnboundedReceiver<Mail>,
+        mut inbox: Inbox,
         mut stage: watch::Receiver<Stage>,
     ) {
         let mut sweep = tokio::time::interval(SWEEP);
@@ -150,26 +168,24 @@ impl Worker {
                     tracing::warn!(%error, "a client could not be accepted; raise the limit of open files");
                     tokio::time::sleep(BREATH).await;
                 },
-                Some(mail) = mailbox.recv() => self.read_mail(mail),
+                Some(mail) = inbox.mails.recv() => self.read_mail(mail),
+                Some(inquiry) = inbox.inquiries.recv() => self.answer(inquiry),
                 _ = sweep.tick() => self.sweep(),
                 changed = stage.changed() => if changed.is_err() { break },
             }
         }
         drop(listener);
-        self.close(mailbox, stage).await;
+        self.close(inbox, stage).await;
     }
 
     /// Waits until every session has ended; the thread's end ends the rest.
-    async fn close(
-        self: Rc<Self>,
-        mut mailbox: mpsc::UnboundedReceiver<Mail>,
-        mut stage: watch::Receiver<Stage>,
-    ) {
+    async fn close(self: Rc<Self>, mut inbox: Inbox, mut stage: watch::Receiver<Stage>) {
         self.wake_all();
         let mut patience = tokio::time::interval(Duration::from_millis(20));
         while !self.peers.borrow().is_empty() {
             tokio::select! {
-                Some(mail) = mailbox.recv() => self.read_mail(mail),
+                Some(mail) = inbox.mails.recv() => self.read_mail(mail),
+                Some(inquiry) = inbox.inquiries.recv() => self.answer(inquiry),
                 _ = patience.tick() => {}
                 changed = stage.changed() => {
                     self.wake_all();
@@ -224,6 +240,7 @@ impl Worker {
 
     /// Closes idle servers whose time has come, and forgets users and databases that nobody uses.
     fn sweep(&self) {
+        self.count_seconds();
         let mut all = self.pools.borrow_mut();
         all.values().for_each(|pools| pools.sweep(self));
         all.retain(|_, pools| Rc::strong_count(pools) > 1 || !pools.is_empty());
@@ -244,12 +261,12 @@ impl Worker {
 
     /// Whether sessions between transactions must go.
     pub(crate) fn closing(&self) -> bool {
-        *self.stage.borrow() >= Stage::Closing
+        self.has_reached(Stage::Closing)
     }
 
-    /// Whether all sessions must go.
-    pub(crate) fn overdue(&self) -> bool {
-        *self.stage.borrow() >= Stage::Overdue
+    /// Whether a shutdown has come this far.
+    pub(crate) fn has_reached(&self, stage: Stage) -> bool {
+        *self.stage.borrow() >= stage
     }
 
     /// A number that is as good as random for balancing (xorshift64).
@@ -262,10 +279,13 @@ impl Worker {
         x
     }
 
-    /// The next session's number.
+    /// The next session's number, which no other session of any worker has or had.
     pub(crate) fn next_session(&self) -> SessionNumber {
-        self.sessions.set(self.sessions.get().saturating_add(1));
-        SessionNumber(self.sessions.get())
+        let count = self.sessions.get();
+        self.sessions.set(count.saturating_add(1));
+        let wide = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
+        let first = wide(self.index).saturating_add(1);
+        SessionNumber(count.saturating_mul(wide(self.shared.workers)).saturating_add(first))
     }
 
     /// The next server's number.

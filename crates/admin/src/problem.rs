@@ -84,7 +84,7 @@ pub(crate) async fn dress(response: Response) -> Response {
     }
     let detail = match status {
         StatusCode::NOT_FOUND => {
-            "no such resource; there are /livez, /readyz, /metrics, /v1/clusters and /v1/explain"
+            "no such resource; there are /livez, /readyz, /metrics, /v1/clusters, /v1/sessions, /v1/pools and /v1/explain"
         }
         StatusCode::METHOD_NOT_ALLOWED => "this resource knows other methods: see the Allow header",
         StatusCode::BAD_REQUEST => "the path or the request can't be read",

@@ -13,7 +13,7 @@ use tokio::net::TcpListener;
 
 use crate::problem::{Problem, dress};
 use crate::state::State;
-use crate::{body, clusters, explain, guard, health, metrics, nodes};
+use crate::{body, clusters, explain, guard, health, metrics, nodes, pools, sessions};
 
 /// How long a request may take, its body included.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -42,6 +42,9 @@ fn routes(state: State) -> Router {
             "/v1/clusters/{cluster}/nodes/{node}",
             get(nodes::show).patch(nodes::change).delete(nodes::remove).post(nodes::act),
         )
+        .route("/v1/sessions", get(sessions::list))
+        .route("/v1/sessions/{id}", get(sessions::show).delete(sessions::end))
+        .route("/v1/pools", get(pools::list))
         .route("/v1/explain", post(explain::handle))
         .route_layer(middleware::from_fn_with_state(state.clone(), guard::guard));
     Router::new()

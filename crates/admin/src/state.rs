@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use policy::Topology;
 use proxy::config::Live;
+use proxy::inquiry::Workers;
 use telemetry::Collect;
 use tokio::sync::{mpsc, watch};
 
@@ -18,6 +19,8 @@ pub struct State {
     pub live: watch::Receiver<Arc<Live>>,
     /// Where changes of membership go, by cluster.
     pub commands: BTreeMap<String, mpsc::Sender<control::Command>>,
+    /// The data path, to be asked for its sessions and pools.
+    pub workers: Workers,
     /// Who has metrics to tell besides the topology.
     pub metrics: Vec<Arc<dyn Collect>>,
     /// Whether the data path takes clients; false from the start of a shutdown on.

@@ -206,6 +206,7 @@ impl Admin {
         let state = admin::State {
             live,
             commands: clusters.commands.clone(),
+            workers: proxy.workers(),
             metrics: vec![proxy.metrics()],
             accepting: accepts,
             token: token.map(|token| Arc::from(token.expose())),

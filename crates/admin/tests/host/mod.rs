@@ -1,5 +1,9 @@
 //! An API with a hand-made cluster behind it, and a client that speaks plain HTTP.
 
+#![expect(dead_code, reason = "each test binary uses another part")]
+
+pub(crate) mod workers;
+
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -17,6 +21,7 @@ use policy::{
 use proxy::config::{
     Auth, AuthMethod, ClientTls, ClusterLink, DatabaseRules, Live, PoolMode, PoolRules, ServerTls,
 };
+use proxy::inquiry::Workers;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
@@ -35,14 +40,18 @@ pub(crate) struct Host {
 
 impl Host {
     pub(crate) async fn start() -> Self {
-        Self::with(Some(TOKEN)).await
+        Self::with_workers(workers::two()).await
     }
 
     pub(crate) async fn start_open() -> Self {
-        Self::with(None).await
+        Self::with(None, workers::two()).await
     }
 
-    async fn with(token: Option<&str>) -> Self {
+    pub(crate) async fn with_workers(workers: Workers) -> Self {
+        Self::with(Some(TOKEN), workers).await
+    }
+
+    async fn with(token: Option<&str>, workers: Workers) -> Self {
         let (topology, seen) = watch::channel(Arc::new(made_by_hand()));
         let catalog = Arc::new(sql::Catalog::builtin_only());
         let catalogs =
@@ -62,6 +71,7 @@ impl Host {
         let state = State {
             live: rules,
             commands: [("main".to_owned(), commands)].into(),
+            workers,
             metrics: Vec::new(),
             accepting: accepts,
             token: token.map(Arc::from),

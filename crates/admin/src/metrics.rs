@@ -1,11 +1,14 @@
-//! `/metrics`: what the data path counts, and the topology as gauges.
+//! `/metrics`: what the data path counts, and topology and pools as gauges.
 
-use std::time::Instant;
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use axum::extract::State as Extract;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use policy::{Gate, Health, Leader, NodeView, Topology};
+use proxy::config::Live;
+use proxy::inquiry::PoolView;
 use telemetry::{Exposition, Kind};
 
 use crate::state::State;
@@ -25,7 +28,61 @@ pub(crate) async fn metrics(Extract(state): Extract<State>) -> Response {
             node(&mut out, &[("cluster", &name), ("node", &view.name)], view, now);
         }
     }
+    // A worker that is silent makes these absent: a part of the sum would look like the whole.
+    if let Ok(pools) = state.workers.pools().await {
+        for (place, sum) in summed(&state.rules(), &pools) {
+            servers(&mut out, place, &sum);
+        }
+    }
     ([(header::CONTENT_TYPE, Exposition::CONTENT_TYPE)], out.finish()).into_response()
+}
+
+/// Cluster, node, and the `databases:` entry.
+type Place<'a> = (&'a str, &'a str, &'a str);
+
+/// What the pools of all users in one place sum up to.
+#[derive(Default)]
+struct Sum {
+    active: u64,
+    idle: u64,
+    opening: u64,
+    limit: u64,
+    waiting: u64,
+    longest_wait: Duration,
+}
+
+/// Sums pools up by labels that the configuration bounds: neither users nor, under `"*"`, databases
+/// are counted one by one, since any client may bring new ones.
+fn summed<'a>(rules: &Live, pools: &'a [PoolView]) -> BTreeMap<Place<'a>, Sum> {
+    let mut sums: BTreeMap<Place<'_>, Sum> = BTreeMap::new();
+    for pool in pools {
+        let named = rules.databases.contains_key(&*pool.database);
+        let entry = if named { &*pool.database } else { "*" };
+        let sum = sums.entry((&pool.cluster, &pool.node, entry)).or_default();
+        sum.active = sum.active.saturating_add(pool.active.into());
+        sum.idle = sum.idle.saturating_add(pool.idle.into());
+        sum.opening = sum.opening.saturating_add(pool.opening.into());
+        sum.limit = sum.limit.saturating_add(pool.limit.into());
+        sum.waiting = sum.waiting.saturating_add(pool.waiting.into());
+        sum.longest_wait = sum.longest_wait.max(pool.longest_wait);
+    }
+    sums
+}
+
+fn servers(out: &mut Exposition, (cluster, node, database): Place<'_>, sum: &Sum) {
+    let labels = [("cluster", cluster), ("node", node), ("database", database)];
+    let [one, two, three] = labels;
+    for (state, count) in [("active", sum.active), ("idle", sum.idle), ("opening", sum.opening)] {
+        out.family("weir_servers", "Server connections by what they do.", Kind::Gauge)
+            .sample(&[one, two, three, ("state", state)], count);
+    }
+    let limit = "Server connections that the pools in use may have, without their reserves.";
+    out.family("weir_servers_limit", limit, Kind::Gauge).sample(&labels, sum.limit);
+    let waiting = "Clients in line for a server.";
+    out.family("weir_clients_waiting", waiting, Kind::Gauge).sample(&labels, sum.waiting);
+    let longest = "How long the first client in line has waited.";
+    out.family("weir_longest_wait_seconds", longest, Kind::Gauge)
+        .sample(&labels, sum.longest_wait.as_secs_f64());
 }
 
 fn cluster(out: &mut Exposition, name: &str, topology: &Topology) {

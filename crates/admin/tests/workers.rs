@@ -77,6 +77,29 @@ async fn a_pool_is_one_row_over_all_workers_and_waiting_ones_come_first() {
 }
 
 #[tokio::test]
+async fn gauges_of_servers_have_labels_that_no_client_can_multiply() {
+    let host = Host::with_workers(workers::two()).await;
+    let text = host.call("GET", "/metrics", None, None).await.body;
+    let place = "cluster=\"main\",node=\"a\",database=\"shop\"";
+    for line in [
+        format!("weir_servers{{{place},state=\"active\"}} 3\n"),
+        format!("weir_servers{{{place},state=\"idle\"}} 3\n"),
+        format!("weir_servers{{{place},state=\"opening\"}} 0\n"),
+        format!("weir_servers_limit{{{place}}} 8\n"),
+        format!("weir_clients_waiting{{{place}}} 2\n"),
+        format!("weir_longest_wait_seconds{{{place}}} 1.5\n"),
+        "node=\"a\",database=\"*\",state=\"active\"} 1\n".to_owned(),
+    ] {
+        assert!(text.contains(&line), "{line}{text}");
+    }
+    assert!(!text.contains("tenant") && !text.contains("aaa"), "{text}");
+    host::promtool(&text);
+    let host = Host::with_workers(workers::deaf()).await;
+    let text = host.call("GET", "/metrics", None, None).await.body;
+    assert!(text.contains("weir_node_up") && !text.contains("weir_servers"), "{text}");
+}
+
+#[tokio::test]
 async fn a_session_is_ended_by_its_id_once() {
     let host = Host::with_workers(workers::two()).await;
     let ended = host.call("DELETE", "/v1/sessions/2", Some(TOKEN), None).await;

@@ -13,6 +13,7 @@ mod pooling;
 mod prepared;
 mod programs;
 mod routing;
+mod sessions;
 mod shutdown;
 mod state;
 mod tls;

@@ -33,8 +33,13 @@ impl Worker {
         let mut meant: Vec<(i32, &Shown)> =
             known.filter(|(_, shown)| shown.is_meant(filter)).collect();
         let matched = meant.len();
-        meant.sort_unstable_by_key(|(_, shown)| (shown.since(), shown.number()));
-        meant.truncate(filter.limit);
+        let order = |(_, shown): &(i32, &Shown)| (shown.since(), shown.number());
+        if matched > filter.limit {
+            // Not all of ten thousand have to be in order for the first hundred to be.
+            meant.select_nth_unstable_by_key(filter.limit, order);
+            meant.truncate(filter.limit);
+        }
+        meant.sort_unstable_by_key(order);
         let now = self.second();
         Sessions {
             matched,

@@ -203,7 +203,9 @@ impl Session {
     ) -> Result<Result<Option<Lease>, AcquireError>, Cause> {
         let pool = self.pools.of(address.node, &self.worker.shared.registry);
         let acquired = pool.acquire(&self.worker, address);
-        let acquired = self.waits(State::WaitingForServer, acquired).await?;
+        let acquired = self.waits(State::WaitingForServer, acquired).await;
+        // A turn that it was given and did not see any more is the next one's.
+        let acquired = acquired.inspect_err(|_| pool.try_next())?;
         Ok(acquired.map(|lease| {
             let outdated = address.role == Role::Primary && address.epoch != self.epoch();
             if outdated {

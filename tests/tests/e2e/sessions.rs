@@ -171,8 +171,9 @@ async fn who_waits_for_a_primary_or_a_fresh_replica_says_so() {
     let answer = reader.until_ready();
     assert_eq!(answer.last().unwrap().tag, wire::tag::READY);
 
-    cluster.primary().kill().unwrap();
+    // It logs in first, since a greeting may need a server.
     let mut writer = raw(&weir, "writer");
+    cluster.primary().kill().unwrap();
     begin(&mut writer, "INSERT INTO t VALUES (2)");
     is_in_state(&weir, "writer", "waiting_for_primary").await;
     end(&weir, "writer");

@@ -114,9 +114,11 @@ async fn a_failed_transaction_is_one_and_a_running_statement_is_active() {
     let mut open = raw(&weir, "open");
     let mut out = Vec::new();
     wire::put_parse(&mut out, b"", b"SELECT 1", &[]);
+    wire::put_bind(&mut out, b"", b"", &[0; 6]);
+    wire::put_execute(&mut out, b"", 0);
     wire::put_flush(&mut out);
     open.send(&out);
-    assert_eq!(open.message().unwrap().tag, wire::tag::PARSE_COMPLETE);
+    while open.message().unwrap().tag != wire::tag::COMMAND_COMPLETE {}
     assert_eq!(session(&weir, "open")["state"], "active");
 }
 

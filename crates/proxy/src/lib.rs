@@ -23,6 +23,7 @@ pub mod inquiry;
 
 mod admission;
 mod alone;
+mod bring;
 mod buffer;
 mod classes;
 mod cycle;

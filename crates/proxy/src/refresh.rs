@@ -122,4 +122,24 @@ impl Session {
         }
         Ok(statement.describes(columns_of(&columns), schema))
     }
+
+    /// Lets whoever parses what the cycle binds next do so under another number: what servers have
+    /// prepared of it is of tables that have changed.
+    pub(crate) fn retire_bound(&self, cycle: Cycle) {
+        let mut interner = self.worker.interner.borrow_mut();
+        self.bound(cycle).iter().for_each(|stale| interner.retire(stale));
+    }
+
+    /// The named statements that a cycle binds.
+    pub(crate) fn bound(&self, cycle: Cycle) -> Vec<Rc<Statement>> {
+        let mut bound = Vec::new();
+        let mut rest = self.inbound.unread().get(..cycle.length).unwrap_or_default();
+        while let Ok(Some((frame, after))) = wire::next_frame(rest, usize::MAX) {
+            rest = after;
+            if let Ok(Frontend::Bind { statement, .. }) = wire::parse_frontend(&frame) {
+                bound.extend(self.statements.get(statement).map(Rc::clone));
+            }
+        }
+        bound
+    }
 }

@@ -8,10 +8,9 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use policy::Reason;
-use policy::prepared::{ClientStatements, SchemaNumber, Statement};
+use policy::prepared::{ClientStatements, SchemaNumber};
 use policy::reports::Reports;
 use policy::session::Settled;
-use policy::settings::replay;
 use wire::TxStatus;
 
 use crate::alone::Alone;
@@ -299,63 +298,6 @@ impl Session {
         Ok(())
     }
 
-    /// Whether the server has to be brought to the session's settings before the next cycle.
-    fn must_bring(&mut self) -> bool {
-        let Some(lease) = self.lease.as_mut() else { return false };
-        let (server, wanted) = (lease.server(), self.meaning.settings());
-        let as_wanted = server.settings.as_ref().is_some_and(|settings| settings.is(wanted));
-        if as_wanted {
-            // Whoever had it before wanted the same.
-            self.meaning.brought();
-        }
-        if as_wanted || self.group.open || self.meaning.leaves_settings_alone() {
-            return false;
-        }
-        // A BEGIN that was held back comes behind. Within a transaction only a RESET makes them
-        // differ, which took the server elsewhere than the session.
-        let between = self.status == TxStatus::Idle || self.begin.is_some();
-        between || (self.status == TxStatus::Open && server.settings.is_some())
-    }
-
-    /// Whether that may fail for no fault of the session, so that its answer must be waited for.
-    fn must_bring_first(&mut self) -> bool {
-        let between = self.status == TxStatus::Idle || self.begin.is_some();
-        let limited = self.lease.as_mut().is_some_and(|lease| {
-            let server = lease.server();
-            let settings = server.settings.as_ref();
-            // One that still owes Weir an answer is the session's already.
-            server.replies.is_empty() && settings.is_none_or(|settings| settings.limits_time())
-        });
-        between && limited && self.must_bring()
-    }
-
-    /// Brings the server to the session's settings and waits for it; gives a server up that can't.
-    async fn bring_first(&mut self) -> bool {
-        let Some(lease) = self.lease.as_mut() else { return false };
-        let wanted = self.meaning.settings();
-        let brought = crate::greeting::bring(lease.server(), wanted, &self.worker).await;
-        self.meaning.brought();
-        if brought.is_err() {
-            self.lease = None;
-        }
-        brought.is_ok()
-    }
-
-    /// Puts what brings the server to the session's settings in front of the cycle.
-    fn bring_server(&mut self) {
-        if !self.must_bring() {
-            return;
-        }
-        let Some(lease) = self.lease.as_mut() else { return };
-        let (server, wanted) = (lease.server(), self.meaning.settings());
-        for query in replay(server.settings.as_deref(), wanted) {
-            wire::put_query(&mut server.outbox.bytes, query.as_bytes());
-            server.replies.push(policy::replies::Expect::OwnQuery);
-        }
-        server.settings = Some(Rc::clone(wanted));
-        self.meaning.brought();
-    }
-
     /// Waits for the client while the session keeps a server, which may speak too: the answers of
     /// a group that is open, a notification, its end.
     async fn relay_kept(&mut self) -> Result<(), Ending> {
@@ -509,26 +451,6 @@ impl Session {
                 Err(Ending::Left)
             }
         }
-    }
-
-    /// Lets whoever parses what the cycle binds next do so under another number: what servers have
-    /// prepared of it is of tables that have changed.
-    fn retire_bound(&self, cycle: Cycle) {
-        let mut interner = self.worker.interner.borrow_mut();
-        self.bound(cycle).iter().for_each(|stale| interner.retire(stale));
-    }
-
-    /// The named statements that a cycle binds.
-    fn bound(&self, cycle: Cycle) -> Vec<Rc<Statement>> {
-        let mut bound = Vec::new();
-        let mut rest = self.inbound.unread().get(..cycle.length).unwrap_or_default();
-        while let Ok(Some((frame, after))) = wire::next_frame(rest, usize::MAX) {
-            rest = after;
-            if let Ok(wire::Frontend::Bind { statement, .. }) = wire::parse_frontend(&frame) {
-                bound.extend(self.statements.get(statement).map(Rc::clone));
-            }
-        }
-        bound
     }
 
     fn last_word(&mut self, noticed: &Noticed) -> LastWord {

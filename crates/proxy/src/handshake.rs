@@ -23,7 +23,7 @@ use crate::metrics::Side;
 use crate::pool::AcquireError;
 use crate::pools::Pools;
 use crate::server::ConnectError;
-use crate::session::{LastRoute, Session};
+use crate::session::{Changed, LastRoute, Session};
 use crate::shown::{Login, Shown};
 use crate::stream::Stream;
 use crate::worker::Worker;
@@ -396,7 +396,7 @@ impl Opened {
             begin: None,
             status: TxStatus::Idle,
             group: crate::forward::Group::default(),
-            schema_changed: false,
+            changed: Changed::default(),
             said: None,
             noticed: crate::noticed::Noticed::default(),
             skipping: false,

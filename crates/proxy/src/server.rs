@@ -6,6 +6,7 @@
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use policy::prepared::ServerStatements;
@@ -152,6 +153,8 @@ pub(crate) struct Server {
     pub(crate) drawn_by: Option<SessionNumber>,
     /// It must not serve another session: what is prepared on it is not known any more.
     pub(crate) spoiled: bool,
+    /// Which logins it is of: see `Shared::logins`.
+    logins: u32,
     pub(crate) opened: Instant,
     pub(crate) idle_since: Instant,
 }
@@ -208,6 +211,7 @@ impl Server {
             number: worker.next_server(),
             drawn_by: None,
             spoiled: false,
+            logins: worker.shared.logins.load(Ordering::Relaxed),
             opened: now,
             idle_since: now,
         }
@@ -223,12 +227,16 @@ impl Server {
         self.spoiled || self.running.as_ref().is_some_and(|running| running.is_doomed())
     }
 
-    /// Whether nothing arrived since the server was last used; else it must not be used again.
+    /// Whether a login would still begin as this one did, and nothing arrived since the server was
+    /// last used; else it must not be used again.
     ///
     /// Costs no system call unless something did arrive. A ParameterStatus or a notice at idle
     /// (a reloaded configuration) is taken note of; everything else, and the end of the
     /// stream, means that the server is gone.
     pub(crate) fn is_quiet(&mut self, worker: &Worker) -> bool {
+        if self.logins != worker.shared.logins.load(Ordering::Relaxed) {
+            return false;
+        }
         let buffers = &worker.buffers;
         let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
         loop {

@@ -57,6 +57,13 @@ pub(crate) struct LastRoute {
     pub(crate) reason: Reason,
 }
 
+/// What a transaction changed that others see once it has ended.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Changed {
+    pub(crate) schema: bool,
+    pub(crate) logins: bool,
+}
+
 /// One client's session.
 pub(crate) struct Session {
     pub(crate) worker: Rc<Worker>,
@@ -82,8 +89,8 @@ pub(crate) struct Session {
     pub(crate) begin: Option<Vec<u8>>,
     pub(crate) status: TxStatus,
     pub(crate) group: Group,
-    /// The transaction under way changed the schema.
-    pub(crate) schema_changed: bool,
+    /// What the transaction under way changed for others.
+    pub(crate) changed: Changed,
     /// What the parts of a group that is open said so far.
     pub(crate) said: Option<Reading>,
     /// What the relay noticed of a group that is open.

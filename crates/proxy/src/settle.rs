@@ -1,6 +1,7 @@
 //! What an ended cycle leaves behind: tickets, settings, and whether the server is kept.
 
 use std::rc::Rc;
+use std::sync::atomic::Ordering;
 
 use policy::replies::Expect;
 use policy::reports::Reports;
@@ -17,7 +18,7 @@ use crate::reading::{Kind, Own, Reading};
 use crate::relay::Settle;
 use crate::scope::ScopeFence;
 use crate::server::Server;
-use crate::session::{Ending, Session};
+use crate::session::{Changed, Ending, Session};
 use crate::view::ClusterView;
 use crate::worker::{Worker, now};
 
@@ -129,16 +130,25 @@ impl Session {
         self.know_settings(settled.settings);
         self.heed(noticed)?;
         self.apply(reading, noticed, deallocates);
-        // Others see a changed schema only once the transaction has ended.
-        if self.schema_changed && self.status == TxStatus::Idle {
-            self.schema_changed = false;
-            self.database.schema.changed();
-            let database = self.database.dbname.as_ref().into();
-            self.database.cluster.signal(Signal::SchemaChanged(database));
+        if self.status == TxStatus::Idle {
+            self.tell_changes();
         }
         self.draw(reading);
         self.hold(settled.hold);
         Ok(())
+    }
+
+    /// Others see what a transaction changed only once it has ended.
+    fn tell_changes(&mut self) {
+        let Changed { schema, logins } = std::mem::take(&mut self.changed);
+        if schema {
+            self.database.schema.changed();
+            let database = self.database.dbname.as_ref().into();
+            self.database.cluster.signal(Signal::SchemaChanged(database));
+        }
+        if logins {
+            self.worker.shared.logins.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     fn hold(&mut self, hold: Hold) {
@@ -266,7 +276,9 @@ impl Session {
                 }
             } else if matches!(effect, Effect::SchemaChange) {
                 // A temporary table is nobody else's.
-                self.schema_changed |= !reading.effects().contains(&TEMPORARY);
+                self.changed.schema |= !reading.effects().contains(&TEMPORARY);
+            } else if matches!(effect, Effect::LoginDefaults) {
+                self.changed.logins = true;
             }
         }
     }

@@ -56,6 +56,7 @@ impl Proxy {
         let seed = u128::from_ne_bytes(seed);
         let shared = Arc::new(Shared {
             schemas: crate::schema::Schemas::default(),
+            logins: std::sync::atomic::AtomicU32::new(0),
             registry: Registry::new(mailboxes.into()),
             scopes: crate::scope::Scopes::default(),
             clients: Arc::default(),

@@ -51,6 +51,8 @@ pub(crate) struct Shared {
     pub(crate) scopes: Scopes,
     pub(crate) schemas: Schemas,
     pub(crate) clients: Arc<AtomicU32>,
+    /// Counts changes of what a login begins with: servers of before are not used again.
+    pub(crate) logins: AtomicU32,
     pub(crate) workers: usize,
     /// Keys homes and fingerprints, so that clients can't aim at them.
     pub(crate) seed: [u64; 2],

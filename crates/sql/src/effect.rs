@@ -222,6 +222,8 @@ pub enum Effect {
     DiscardSequences,
     /// The schema may have changed: read the catalog again.
     SchemaChange,
+    /// ALTER ROLE or ALTER DATABASE … SET: what a login begins with may have changed.
+    LoginDefaults,
     /// COPY FROM STDIN: data follows before an answer comes.
     CopyIn,
 }

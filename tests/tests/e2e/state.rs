@@ -275,6 +275,16 @@ async fn a_role_that_was_taken_on_is_not_passed_on() {
 }
 
 #[tokio::test]
+async fn what_a_role_begins_with_holds_for_all_once_it_is_changed() {
+    let (_cluster, weir) = two_servers();
+    let owner = weir.connect(&weir.config("postgres", "app")).await;
+    let client = weir.client().await;
+    assert_eq!(one(&client, "SHOW work_mem").await, "4MB");
+    owner.batch_execute("ALTER ROLE app SET work_mem = '5MB'").await.unwrap();
+    assert_eq!(everywhere(&weir, &weir.client().await, "SHOW work_mem").await, set(&["5MB"]));
+}
+
+#[tokio::test]
 async fn what_lives_in_one_server_keeps_the_session_there() {
     let (_cluster, weir) = two_servers();
     for (sql, then, wanted, pin) in [

@@ -45,6 +45,7 @@ pub(super) fn word(effect: &Effect) -> String {
         Effect::DiscardTemp => "discard temp".into(),
         Effect::DiscardSequences => "discard sequences".into(),
         Effect::SchemaChange => "schema change".into(),
+        Effect::LoginDefaults => "change what logins begin with".into(),
         Effect::CopyIn => "copy in".into(),
     }
 }

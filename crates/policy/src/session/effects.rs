@@ -143,6 +143,7 @@ impl Session {
             | Effect::DiscardPlans
             | Effect::DiscardTemp
             | Effect::SchemaChange
+            | Effect::LoginDefaults
             | Effect::CopyIn => {}
         }
     }

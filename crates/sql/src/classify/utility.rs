@@ -147,7 +147,13 @@ pub(super) fn alter(words: Words<'_>) -> Findings {
     if words.is(0, "system") {
         return Findings::new(Class::Write, Why::Utility);
     }
-    Findings::new(Class::Write, Why::Ddl).with(Effect::SchemaChange)
+    let found = Findings::new(Class::Write, Why::Ddl).with(Effect::SchemaChange);
+    let sets = (0..words.tokens.len()).any(|at| words.is_any(at, &["set", "reset"]));
+    if sets && words.is_any(0, &["role", "user", "database"]) {
+        found.with(Effect::LoginDefaults)
+    } else {
+        found
+    }
 }
 
 /// After DEALLOCATE.

@@ -235,6 +235,16 @@ fn row_89_roles_are_settings() {
 }
 
 #[test]
+fn row_90_what_a_login_begins_with_changes() {
+    let changes = |sql: &str| effects(sql).contains(&Effect::LoginDefaults);
+    assert!(changes("ALTER ROLE app SET work_mem = '1MB'"));
+    assert!(changes("ALTER USER app IN DATABASE x RESET ALL"));
+    assert!(changes("ALTER DATABASE x SET search_path TO a"));
+    assert!(!changes("ALTER ROLE app PASSWORD 'set'"));
+    assert!(!changes("ALTER TABLE t SET (fillfactor = 70)"));
+}
+
+#[test]
 fn every_cause_has_a_label_of_its_own() {
     let mut labels: Vec<_> = Why::ALL.iter().map(|why| why.as_str()).collect();
     labels.sort_unstable();

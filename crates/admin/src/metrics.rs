@@ -51,13 +51,12 @@ struct Sum {
     longest_wait: Duration,
 }
 
-/// Sums pools up by labels that the configuration bounds: neither users nor, under `"*"`, databases
-/// are counted one by one, since any client may bring new ones.
-fn summed<'a>(rules: &Live, pools: &'a [PoolView]) -> BTreeMap<Place<'a>, Sum> {
+/// Sums pools up by labels that the configuration bounds: neither users nor, under a pattern such as
+/// `"*"`, databases are counted one by one, since any client may bring new ones.
+fn summed<'a>(rules: &'a Live, pools: &'a [PoolView]) -> BTreeMap<Place<'a>, Sum> {
     let mut sums: BTreeMap<Place<'_>, Sum> = BTreeMap::new();
     for pool in pools {
-        let named = rules.databases.contains_key(&*pool.database);
-        let entry = if named { &*pool.database } else { "*" };
+        let entry = rules.databases.entry(&pool.database).map_or("*", |(entry, _)| entry);
         let sum = sums.entry((&pool.cluster, &pool.node, entry)).or_default();
         sum.active = sum.active.saturating_add(pool.active.into());
         sum.idle = sum.idle.saturating_add(pool.idle.into());

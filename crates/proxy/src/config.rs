@@ -3,15 +3,20 @@
 //! [`Config`] is fixed for the life of the process; [`Live`] can be replaced at any moment and is
 //! read once per cycle.
 
+mod databases;
+mod limits;
+
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::time::Duration;
 
-use policy::{Answers, Preferences, Signal, Ticket, Topology};
+use policy::{Answers, Signal, Ticket, Topology};
 use tokio::sync::{mpsc, watch};
 use wire::Verifier;
+
+pub use self::databases::{DatabaseRules, Databases, PoolMode};
+pub use self::limits::{DatabaseLimits, PoolRules, Sizes, UserLimits};
 
 /// Fixed settings: changing one needs a restart.
 #[derive(Debug, Clone)]
@@ -36,34 +41,25 @@ pub struct Live {
     /// How servers are spoken to.
     pub server_tls: ServerTls,
     /// Databases by the name that clients use.
-    pub databases: HashMap<String, DatabaseRules>,
-    /// The entry `"*"`: any other name.
-    pub any_database: Option<DatabaseRules>,
+    pub databases: Databases,
     /// The ends of the channels to each cluster's control, by cluster name.
     pub clusters: HashMap<String, ClusterLink>,
 }
 
 impl Live {
-    /// The rules for a database name, its own entry first, then `"*"`.
+    /// The rules for a database name: its own entry, else the longest pattern that fits.
     #[must_use]
     pub fn database(&self, name: &str) -> Option<&DatabaseRules> {
-        self.databases.get(name).or(self.any_database.as_ref())
+        self.databases.of(name)
     }
-}
 
-/// One `databases:` entry.
-#[derive(Debug, Clone)]
-pub struct DatabaseRules {
-    /// Which cluster serves it.
-    pub cluster: String,
-    /// The database's name on the servers, if it differs from the client's.
-    pub dbname: Option<String>,
-    /// When a server goes back to the pool.
-    pub mode: PoolMode,
-    /// `default_pool_size` for this database, if it differs.
-    pub pool_size: Option<u32>,
-    /// How its reads are routed unless a session says otherwise.
-    pub reads: Preferences,
+    /// How many servers the pools of a user in a database may have.
+    #[must_use]
+    pub fn sizes(&self, user: &str, database: &str) -> Sizes {
+        let of_user = self.auth.users.get(user).map_or_else(UserLimits::default, |it| it.limits);
+        let of_database = self.database(database).map(|it| it.limits).unwrap_or_default();
+        Sizes::new(&self.pool, &of_database, &of_user)
+    }
 }
 
 /// The ends of the channels between the data path and one cluster's control.
@@ -79,15 +75,6 @@ pub struct ClusterLink {
     pub catalogs: watch::Receiver<Arc<HashMap<Box<str>, Arc<sql::Catalog>>>>,
     /// What the data path noticed.
     pub signals: mpsc::UnboundedSender<Signal>,
-}
-
-/// When a server goes back to the pool (PgBouncer's `pool_mode`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum PoolMode {
-    /// After each transaction.
-    Transaction,
-    /// When the client leaves. Every statement of the session goes to the primary.
-    Session,
 }
 
 /// How clients prove who they are.
@@ -117,6 +104,8 @@ pub struct UserRules {
     pub verifier: Verifier,
     /// The password, for servers.
     pub password: String,
+    /// How much of Weir the user may take.
+    pub limits: UserLimits,
 }
 
 impl std::fmt::Debug for UserRules {
@@ -147,57 +136,4 @@ pub enum ServerTls {
     Require(Arc<rustls::ClientConfig>),
     /// TLS, and the certificate must be signed by `tls.ca` for the node's host.
     VerifyFull(Arc<rustls::ClientConfig>),
-}
-
-/// Sizes and time limits, by PgBouncer's names where the meaning is the same.
-///
-/// A `Duration` of zero switches a limit off.
-#[derive(Debug, Clone)]
-pub struct PoolRules {
-    /// Servers per (database, user, node), over all workers.
-    pub default_pool_size: u32,
-    /// Further servers once a client has waited for `reserve_pool_timeout`.
-    pub reserve_pool_size: u32,
-    /// How long a client waits before the reserve is opened to it.
-    pub reserve_pool_timeout: Duration,
-    /// Clients, over all workers; one more is refused with 53300.
-    pub max_client_conn: u32,
-    /// How long a client may wait for a server before it is refused.
-    pub query_wait_timeout: Duration,
-    /// How long an unused server is kept.
-    pub server_idle_timeout: Duration,
-    /// How old a server may get; it is closed when it is next unused.
-    pub server_lifetime: Duration,
-    /// How long connecting and logging in to a server may take.
-    pub server_connect_timeout: Duration,
-    /// How long a client's login may take.
-    pub client_login_timeout: Duration,
-    /// How long a write waits for a primary to appear.
-    pub failover_hold: Duration,
-    /// The largest message that is accepted from a client, bytes.
-    pub max_packet_size: u32,
-    /// Statements kept prepared on one server before the least recently used is closed.
-    pub max_prepared_statements: u32,
-    /// How long a shutdown waits for cycles to end before it closes clients with 57P01.
-    pub shutdown_timeout: Duration,
-}
-
-impl Default for PoolRules {
-    fn default() -> Self {
-        Self {
-            default_pool_size: 20,
-            reserve_pool_size: 0,
-            reserve_pool_timeout: Duration::from_secs(5),
-            max_client_conn: 10_000,
-            query_wait_timeout: Duration::from_secs(120),
-            server_idle_timeout: Duration::from_secs(600),
-            server_lifetime: Duration::from_secs(3600),
-            server_connect_timeout: Duration::from_secs(15),
-            client_login_timeout: Duration::from_secs(60),
-            failover_hold: Duration::from_secs(10),
-            max_packet_size: 1 << 30,
-            max_prepared_statements: 200,
-            shutdown_timeout: Duration::from_secs(30),
-        }
-    }
 }

@@ -344,7 +344,7 @@ impl Worker {
     pub(crate) fn pool_size(&self, database: &str) -> u32 {
         let live = self.live();
         live.database(database)
-            .and_then(|rules| rules.pool_size)
+            .and_then(|rules| rules.limits.pool_size)
             .unwrap_or(live.pool.default_pool_size)
     }
 

@@ -31,7 +31,11 @@ pub fn main(args: &File) -> ExitCode {
 #[must_use]
 pub fn summary(settings: &Settings) -> String {
     let nodes: usize = settings.clusters.values().map(|cluster| cluster.nodes.len()).sum();
-    let any = if settings.databases.any.is_some() { " and any other" } else { "" };
+    let any = match settings.databases.patterns() {
+        [] => String::new(),
+        [(pattern, _)] if pattern == "*" => " and any other".to_owned(),
+        several => format!(" and {}", counted(several.len(), "pattern")),
+    };
     format!(
         "ok: listen {}, admin {}, {}, {}, {}, {}{any}",
         settings.listen,
@@ -39,7 +43,7 @@ pub fn summary(settings: &Settings) -> String {
         counted(settings.workers.get(), "worker"),
         counted(settings.clusters.len(), "cluster"),
         counted(nodes, "node"),
-        counted(settings.databases.named.len(), "database"),
+        counted(settings.databases.named().len(), "database"),
     )
 }
 

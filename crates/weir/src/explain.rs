@@ -46,8 +46,7 @@ fn answer(args: &cli::Explain) -> Result<String, Vec<String>> {
 }
 
 async fn explain(args: &cli::Explain, settings: &Settings) -> Result<Explanation, String> {
-    let named = settings.databases.named.get(&args.database);
-    let rules = named.or(settings.databases.any.as_ref());
+    let rules = settings.databases.of(&args.database);
     let cluster = rules.map(|rules| rules.cluster.clone());
     let cluster = cluster.ok_or_else(|| {
         format!("{} has no database {:?}", args.file.config.display(), args.database)

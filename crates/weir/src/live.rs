@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 use std::hash::BuildHasher;
 
-use proxy::config::{Auth, ClusterLink, Live, UserRules};
+use proxy::config::{Auth, ClusterLink, Live, UserLimits, UserRules};
 use wire::Verifier;
 
-use crate::config::{Secret, Settings};
+use crate::config::{Secret, Settings, User};
 
 /// Makes the rules; `previous` are those that they replace.
 ///
@@ -22,25 +22,25 @@ pub fn live<S: BuildHasher>(
     previous: Option<&Live>,
 ) -> Result<Live, getrandom::Error> {
     let known = |cluster: &String| links.contains_key(cluster);
-    let databases = settings.databases.named.iter().filter(|(_, rules)| known(&rules.cluster));
+    let mut databases = settings.databases.clone();
+    databases.retain(|rules| known(&rules.cluster));
     Ok(Live {
         auth: auth(settings, previous.map(|live| &live.auth))?,
         pool: settings.pool.clone(),
         client_tls: settings.tls.client,
         server_tls: settings.tls.server.clone(),
-        databases: databases.map(|(name, rules)| (name.clone(), rules.clone())).collect(),
-        any_database: settings.databases.any.clone().filter(|rules| known(&rules.cluster)),
+        databases,
         clusters: links.iter().map(|(name, link)| (name.clone(), link.clone())).collect(),
     })
 }
 
 fn auth(settings: &Settings, previous: Option<&Auth>) -> Result<Auth, getrandom::Error> {
     let mut users = HashMap::with_capacity(settings.auth.users.len());
-    for (name, password) in &settings.auth.users {
+    for (name, User { password, limits }) in &settings.auth.users {
         let before = previous.and_then(|auth| auth.users.get(name));
         let rules = match before.filter(|rules| rules.password == password.expose()) {
-            Some(unchanged) => unchanged.clone(),
-            None => user(password)?,
+            Some(unchanged) => UserRules { limits: *limits, ..unchanged.clone() },
+            None => user(password, *limits)?,
         };
         users.insert(name.clone(), rules);
     }
@@ -48,11 +48,11 @@ fn auth(settings: &Settings, previous: Option<&Auth>) -> Result<Auth, getrandom:
     Ok(Auth { method: settings.auth.method, users, mock_seed })
 }
 
-fn user(password: &Secret) -> Result<UserRules, getrandom::Error> {
+fn user(password: &Secret, limits: UserLimits) -> Result<UserRules, getrandom::Error> {
     let salt: [u8; 16] = random()?;
     let password = password.expose();
     let verifier = Verifier::from_password(password, &salt, Verifier::DEFAULT_ITERATIONS);
-    Ok(UserRules { verifier, password: password.to_owned() })
+    Ok(UserRules { verifier, password: password.to_owned(), limits })
 }
 
 fn random<const N: usize>() -> Result<[u8; N], getrandom::Error> {

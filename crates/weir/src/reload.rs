@@ -92,10 +92,10 @@ fn same_server_tls(left: &Settings, right: &Settings) -> bool {
 
 fn same_databases(left: &Settings, right: &Settings) -> bool {
     let sorted = |settings: &Settings| {
-        let named: BTreeMap<_, _> = settings.databases.named.iter().collect();
-        format!("{named:?}")
+        let named: BTreeMap<_, _> = settings.databases.named().iter().collect();
+        format!("{named:?}{:?}", settings.databases.patterns())
     };
-    sorted(left) == sorted(right) && same(&left.databases.any, &right.databases.any)
+    sorted(left) == sorted(right)
 }
 
 /// For types without `PartialEq`: a report needs no more than what they print.

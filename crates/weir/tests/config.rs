@@ -44,7 +44,7 @@ fn one_node_and_a_way_to_log_in_are_enough() {
     assert_eq!(settings.listen, SocketAddr::from(([127, 0, 0, 1], 6432)));
     assert_eq!(settings.workers.get(), 1);
     assert_eq!(settings.clusters["main"].nodes[0].port, 5432);
-    let any = settings.databases.any.expect("the only cluster serves every name");
+    let any = settings.databases.of("x").expect("the only cluster serves every name");
     assert_eq!((any.cluster.as_str(), any.mode), ("main", PoolMode::Transaction));
     assert_eq!(any.reads.consistency, Consistency::Session);
     assert_eq!(settings.tls.client, ClientTls::Disable);
@@ -75,19 +75,75 @@ log: { format: json, level: 'proxy=debug,info' }
 ",
     );
     assert_eq!(settings.auth.method, AuthMethod::ScramSha256);
-    assert_eq!(settings.auth.users["app"].expose(), "s3cret");
+    assert_eq!(settings.auth.users["app"].password.expose(), "s3cret");
     assert_eq!(settings.pool.default_pool_size, 7);
     assert_eq!(settings.pool.max_packet_size, 8 << 20);
     assert_eq!(settings.pool.failover_hold, Duration::ZERO);
     assert_eq!(settings.clusters["main"].nodes[0].port, 5433);
-    let shop = &settings.databases.named["shop"];
+    let shop = settings.databases.of("shop").expect("shop");
     assert_eq!(
-        (shop.mode, shop.pool_size, shop.dbname.as_deref()),
+        (shop.mode, shop.limits.pool_size, shop.dbname.as_deref()),
         (PoolMode::Transaction, Some(3), Some("shop_v2"))
     );
     assert_eq!((shop.reads.consistency, shop.reads.max_lag), (Consistency::Eventual, None));
     assert_eq!((shop.reads.scope, shop.reads.on_stale), (Scope::Database, OnStale::Wait));
-    assert_eq!(settings.databases.any.expect("*").mode, PoolMode::Session);
+    assert_eq!(settings.databases.of("other").expect("*").mode, PoolMode::Session);
+}
+
+#[test]
+fn limits_by_user_and_by_database_stand_where_they_belong() {
+    let settings = meant(
+        "
+auth: { method: trust, users: { app: { password: p, pool_size: 2, max_user_connections: 3, max_user_client_connections: 4 } } }
+clusters: { main: { nodes: [{ name: a, host: h }] } }
+pool: { min_pool_size: 1, max_db_connections: 40, max_user_connections: 30, max_db_client_connections: 20, max_user_client_connections: 10,
+        query_timeout: 1s, transaction_timeout: 2s, idle_transaction_timeout: 3s, client_idle_timeout: 4s }
+databases: { shop: { min_pool_size: 5, reserve_pool_size: 6, max_db_connections: 7, max_db_client_connections: 0 } }
+",
+    );
+    let app = settings.auth.users["app"].limits;
+    assert_eq!((app.pool_size, app.max_user_connections), (Some(2), Some(3)));
+    assert_eq!(app.max_user_client_connections, Some(4));
+    let shop = settings.databases.of("shop").expect("shop").limits;
+    assert_eq!((shop.min_pool_size, shop.reserve_pool_size), (Some(5), Some(6)));
+    assert_eq!((shop.max_db_connections, shop.max_db_client_connections), (Some(7), Some(0)));
+    let pool = &settings.pool;
+    assert_eq!((pool.min_pool_size, pool.max_db_connections), (1, 40));
+    assert_eq!((pool.max_user_connections, pool.max_db_client_connections), (30, 20));
+    assert_eq!(pool.max_user_client_connections, 10);
+    let times = [
+        pool.query_timeout,
+        pool.transaction_timeout,
+        pool.idle_transaction_timeout,
+        pool.client_idle_timeout,
+    ];
+    assert_eq!(times, [1, 2, 3, 4].map(Duration::from_secs));
+}
+
+#[test]
+fn what_postgres_and_pgbouncer_leave_unlimited_is_unlimited_by_default() {
+    let pool = meant(LEAST).pool;
+    let times = [
+        pool.query_timeout,
+        pool.transaction_timeout,
+        pool.idle_transaction_timeout,
+        pool.client_idle_timeout,
+    ];
+    assert_eq!(times, [Duration::ZERO; 4]);
+    let sizes = [pool.max_db_connections, pool.max_user_connections, pool.min_pool_size];
+    assert_eq!(sizes, [0; 3]);
+}
+
+#[test]
+fn a_star_stands_at_the_end_of_a_databases_name_and_nowhere_else() {
+    assert!(mistakes_with("databases: { 'tenant_*': {}, '*': {}, tenant: {} }").is_empty());
+    for name in ["*_x", "a*b", "**", "a*b*"] {
+        let found = mistakes_with(&format!("databases: {{ '{name}': {{}} }}"));
+        assert_eq!(found.len(), 1, "{name}: {found:?}");
+        assert!(found[0].starts_with(&format!("databases.\"{name}\": a star stands")), "{found:?}");
+    }
+    let found = mistakes_with("databases: { 'tenant_*': {}, 'tenant_*': {} }");
+    assert_eq!(found, ["databases.\"tenant_*\": this key comes twice; keep one"]);
 }
 
 #[test]

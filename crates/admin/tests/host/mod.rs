@@ -19,7 +19,8 @@ use policy::{
     Topology,
 };
 use proxy::config::{
-    Auth, AuthMethod, ClientTls, ClusterLink, DatabaseRules, Live, PoolMode, PoolRules, ServerTls,
+    Auth, AuthMethod, ClientTls, ClusterLink, DatabaseLimits, DatabaseRules, Databases, Live,
+    PoolMode, PoolRules, ServerTls,
 };
 use proxy::inquiry::Workers;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -250,19 +251,18 @@ fn live(link: ClusterLink) -> Live {
         cluster: "main".into(),
         dbname: None,
         mode,
-        pool_size: None,
+        limits: DatabaseLimits::default(),
         reads: Preferences { max_lag: Some(Duration::from_secs(3_600)), ..Preferences::default() },
     };
+    let mut databases = Databases::default();
+    databases.insert("shop", rules(PoolMode::Transaction));
+    databases.insert("legacy", rules(PoolMode::Session));
     Live {
         auth: Auth { method: AuthMethod::Trust, users: HashMap::new(), mock_seed: [0; 32] },
         pool: PoolRules::default(),
         client_tls: ClientTls::Disable,
         server_tls: ServerTls::Disable,
-        databases: HashMap::from([
-            ("shop".into(), rules(PoolMode::Transaction)),
-            ("legacy".into(), rules(PoolMode::Session)),
-        ]),
-        any_database: None,
+        databases,
         clusters: HashMap::from([("main".into(), link)]),
     }
 }

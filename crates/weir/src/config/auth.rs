@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use proxy::config::AuthMethod;
+use proxy::config::{AuthMethod, UserLimits};
 
+use super::pool::{OFF_OR_CLIENTS, OFF_OR_SIZE, SIZE};
 use super::secret::Secret;
 use super::section::Section;
 
@@ -12,8 +13,17 @@ use super::section::Section;
 pub struct Auth {
     /// How clients prove who they are.
     pub method: AuthMethod,
-    /// Passwords by user.
-    pub users: BTreeMap<String, Secret>,
+    /// Users by name.
+    pub users: BTreeMap<String, User>,
+}
+
+/// One user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct User {
+    /// For Weir and for the servers.
+    pub password: Secret,
+    /// How much of Weir the user may take.
+    pub limits: UserLimits,
 }
 
 pub(super) fn auth(root: &mut Section<'_>) -> Auth {
@@ -28,8 +38,15 @@ pub(super) fn auth(root: &mut Section<'_>) -> Auth {
         if password.as_deref() == Some("") {
             user.problem("password", "is empty, and an empty password never passes");
         }
+        let limits = UserLimits {
+            pool_size: user.integer("pool_size", SIZE),
+            max_user_connections: user.integer("max_user_connections", OFF_OR_SIZE),
+            max_user_client_connections: user
+                .integer("max_user_client_connections", OFF_OR_CLIENTS),
+        };
         user.close();
-        users.insert(name, Secret::new(password.unwrap_or_default()));
+        let password = Secret::new(password.unwrap_or_default());
+        users.insert(name, User { password, limits });
     }
     if method == AuthMethod::ScramSha256 && users.is_empty() {
         let why = if listed { "lists nobody" } else { "is required" };

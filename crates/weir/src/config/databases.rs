@@ -1,26 +1,17 @@
 //! `databases`: which cluster serves which name.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use policy::Preferences;
-use proxy::config::{DatabaseRules, PoolMode};
+use proxy::config::{DatabaseLimits, DatabaseRules, Databases, PoolMode};
 
 use super::clusters::Cluster;
-use super::pool::MODES;
+use super::pool::{MODES, OFF_OR_CLIENTS, OFF_OR_SIZE, SIZE};
 use super::problem::Path;
 use super::reads::reads;
 use super::section::Section;
 use super::spelling::nearest;
 use super::units;
-
-/// The entries, and the one called `"*"`.
-#[derive(Debug, Clone, Default)]
-pub struct Databases {
-    /// By the name that clients use.
-    pub named: HashMap<String, DatabaseRules>,
-    /// Any other name.
-    pub any: Option<DatabaseRules>,
-}
 
 /// What entries fall back to.
 #[derive(Debug)]
@@ -43,21 +34,23 @@ pub(super) fn databases(root: &mut Section<'_>, defaults: &Defaults<'_>) -> Data
     let listed = root.has("databases");
     let mut found = Databases::default();
     for (name, section) in root.named("databases") {
-        let rules = database(section, defaults);
-        match name.as_str() {
-            "*" => found.any = rules,
-            _ => found.named.extend(rules.map(|rules| (name, rules))),
+        if name.strip_suffix('*').unwrap_or(&name).contains('*') {
+            section.problem_here("a star stands at the end, for whatever follows: \"tenant_*\"");
+        }
+        if let Some(rules) = database(section, defaults) {
+            found.insert(&name, rules);
         }
     }
     if !listed && let Some(cluster) = defaults.only_cluster() {
         check_lag(root, &defaults.lag_from, (cluster, &defaults.reads), defaults);
-        found.any = Some(DatabaseRules {
+        let rules = DatabaseRules {
             cluster: cluster.clone(),
             dbname: None,
             mode: defaults.mode,
-            pool_size: None,
+            limits: DatabaseLimits::default(),
             reads: defaults.reads.clone(),
-        });
+        };
+        found.insert("*", rules);
     } else if !listed && !defaults.clusters.is_empty() {
         root.problem(
             "databases",
@@ -71,14 +64,25 @@ fn database(mut at: Section<'_>, defaults: &Defaults<'_>) -> Option<DatabaseRule
     let cluster = cluster(&mut at, defaults);
     let dbname = at.text("dbname");
     let mode = at.choice("mode", &MODES).unwrap_or(defaults.mode);
-    let pool_size = at.integer("pool_size", 1..=100_000);
+    let limits = limits(&mut at);
     let place = if at.has("reads") { at.at("reads") } else { defaults.lag_from.clone() };
     let reads = reads(&mut at, &defaults.reads);
     if let Some(cluster) = &cluster {
         check_lag(&at, &place, (cluster, &reads), defaults);
     }
     at.close();
-    cluster.map(|cluster| DatabaseRules { cluster, dbname, mode, pool_size, reads })
+    cluster.map(|cluster| DatabaseRules { cluster, dbname, mode, limits, reads })
+}
+
+/// What the entry says instead of the section `pool`.
+fn limits(at: &mut Section<'_>) -> DatabaseLimits {
+    DatabaseLimits {
+        pool_size: at.integer("pool_size", SIZE),
+        min_pool_size: at.integer("min_pool_size", OFF_OR_SIZE),
+        reserve_pool_size: at.integer("reserve_pool_size", OFF_OR_SIZE),
+        max_db_connections: at.integer("max_db_connections", OFF_OR_SIZE),
+        max_db_client_connections: at.integer("max_db_client_connections", OFF_OR_CLIENTS),
+    }
 }
 
 fn cluster(at: &mut Section<'_>, defaults: &Defaults<'_>) -> Option<String> {

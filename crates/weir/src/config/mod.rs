@@ -27,11 +27,10 @@ use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 
 use policy::Preferences;
-use proxy::config::{AuthMethod, PoolRules};
+use proxy::config::{AuthMethod, Databases, PoolRules};
 
-pub use auth::Auth;
+pub use auth::{Auth, User};
 pub use clusters::{Cluster, Monitor};
-pub use databases::Databases;
 pub use listen::{Admin, Log};
 pub use problem::Problem;
 pub use secret::Secret;

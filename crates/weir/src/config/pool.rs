@@ -10,6 +10,12 @@ use super::section::Section;
 const DAY: Duration = Duration::from_secs(86_400);
 /// Zero switches the limit off.
 const OFF_TO_DAY: RangeInclusive<Duration> = Duration::ZERO..=DAY;
+/// Servers of a pool.
+pub(super) const SIZE: RangeInclusive<u32> = 1..=100_000;
+/// Servers; zero is no limit, or none.
+pub(super) const OFF_OR_SIZE: RangeInclusive<u32> = 0..=100_000;
+/// Clients; zero is no limit.
+pub(super) const OFF_OR_CLIENTS: RangeInclusive<u32> = 0..=1_000_000;
 /// A wait that must end some day.
 const BOUNDED: RangeInclusive<Duration> = Duration::from_millis(1)..=DAY;
 
@@ -20,24 +26,65 @@ pub(super) const MODES: [(&str, PoolMode); 2] =
 /// Reads the rules, and the mode of databases that name none.
 pub(super) fn pool(root: &mut Section<'_>) -> (PoolRules, PoolMode) {
     let mut at = root.section("pool");
-    let default = PoolRules::default();
     let mode = at.choice("mode", &MODES).unwrap_or(PoolMode::Transaction);
-    let rules = PoolRules {
+    let rules = times(&mut at, &PoolRules::default());
+    let rules = sizes(&mut at, &rules);
+    at.close();
+    (rules, mode)
+}
+
+fn sizes(at: &mut Section<'_>, default: &PoolRules) -> PoolRules {
+    PoolRules {
         default_pool_size: at
-            .integer("default_pool_size", 1..=100_000)
+            .integer("default_pool_size", SIZE)
             .unwrap_or(default.default_pool_size),
+        min_pool_size: at.integer("min_pool_size", OFF_OR_SIZE).unwrap_or(default.min_pool_size),
         reserve_pool_size: at
-            .integer("reserve_pool_size", 0..=100_000)
+            .integer("reserve_pool_size", OFF_OR_SIZE)
             .unwrap_or(default.reserve_pool_size),
-        reserve_pool_timeout: at
-            .duration("reserve_pool_timeout", OFF_TO_DAY)
-            .unwrap_or(default.reserve_pool_timeout),
+        max_db_connections: at
+            .integer("max_db_connections", OFF_OR_SIZE)
+            .unwrap_or(default.max_db_connections),
+        max_user_connections: at
+            .integer("max_user_connections", OFF_OR_SIZE)
+            .unwrap_or(default.max_user_connections),
         max_client_conn: at
             .integer("max_client_conn", 1..=1_000_000)
             .unwrap_or(default.max_client_conn),
+        max_db_client_connections: at
+            .integer("max_db_client_connections", OFF_OR_CLIENTS)
+            .unwrap_or(default.max_db_client_connections),
+        max_user_client_connections: at
+            .integer("max_user_client_connections", OFF_OR_CLIENTS)
+            .unwrap_or(default.max_user_client_connections),
+        max_packet_size: at
+            .bytes("max_packet_size", 1_024..=1 << 30)
+            .unwrap_or(default.max_packet_size),
+        max_prepared_statements: at
+            .integer("max_prepared_statements", 0..=100_000)
+            .unwrap_or(default.max_prepared_statements),
+        ..default.clone()
+    }
+}
+
+fn times(at: &mut Section<'_>, default: &PoolRules) -> PoolRules {
+    PoolRules {
+        reserve_pool_timeout: at
+            .duration("reserve_pool_timeout", OFF_TO_DAY)
+            .unwrap_or(default.reserve_pool_timeout),
         query_wait_timeout: at
             .duration("query_wait_timeout", OFF_TO_DAY)
             .unwrap_or(default.query_wait_timeout),
+        query_timeout: at.duration("query_timeout", OFF_TO_DAY).unwrap_or(default.query_timeout),
+        transaction_timeout: at
+            .duration("transaction_timeout", OFF_TO_DAY)
+            .unwrap_or(default.transaction_timeout),
+        idle_transaction_timeout: at
+            .duration("idle_transaction_timeout", OFF_TO_DAY)
+            .unwrap_or(default.idle_transaction_timeout),
+        client_idle_timeout: at
+            .duration("client_idle_timeout", OFF_TO_DAY)
+            .unwrap_or(default.client_idle_timeout),
         server_idle_timeout: at
             .duration("server_idle_timeout", OFF_TO_DAY)
             .unwrap_or(default.server_idle_timeout),
@@ -51,16 +98,9 @@ pub(super) fn pool(root: &mut Section<'_>) -> (PoolRules, PoolMode) {
             .duration("client_login_timeout", OFF_TO_DAY)
             .unwrap_or(default.client_login_timeout),
         failover_hold: at.duration("failover_hold", OFF_TO_DAY).unwrap_or(default.failover_hold),
-        max_packet_size: at
-            .bytes("max_packet_size", 1_024..=1 << 30)
-            .unwrap_or(default.max_packet_size),
-        max_prepared_statements: at
-            .integer("max_prepared_statements", 0..=100_000)
-            .unwrap_or(default.max_prepared_statements),
         shutdown_timeout: at
             .duration("shutdown_timeout", OFF_TO_DAY)
             .unwrap_or(default.shutdown_timeout),
-    };
-    at.close();
-    (rules, mode)
+        ..default.clone()
+    }
 }

@@ -49,6 +49,11 @@ impl<'p> Section<'p> {
         self.problems.add(&self.path.key(key), text);
     }
 
+    /// Reports a mistake of this map as a whole.
+    pub(super) fn problem_here(&self, text: impl Into<String>) {
+        self.problems.add(&self.path, text);
+    }
+
     /// Reports a mistake elsewhere in the file.
     pub(super) fn problem_at(&self, path: &Path, text: impl Into<String>) {
         self.problems.add(path, text);

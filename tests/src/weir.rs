@@ -25,6 +25,8 @@ pub struct Config {
     pub tls: Vec<(&'static str, String)>,
     /// Further sections, whole.
     pub more: String,
+    /// The whole section `auth`, instead of SCRAM with every test role.
+    pub users: Option<String>,
     /// Nodes that Weir is not told of, by name.
     pub without: Vec<String>,
     /// `trust` instead of SCRAM.
@@ -36,7 +38,9 @@ impl Config {
     fn text(&self, cluster: &Cluster) -> String {
         let mut out = String::from("listen: 127.0.0.1:0\n");
         writeln!(out, "admin: {{ listen: 127.0.0.1:0, token: {TOKEN} }}").unwrap_or_default();
-        if self.trust {
+        if let Some(users) = &self.users {
+            out.push_str(users);
+        } else if self.trust {
             out.push_str("auth: { method: trust }\n");
         } else {
             out.push_str("auth:\n  method: scram-sha-256\n  users:\n");

@@ -1,4 +1,5 @@
-//! One client's place among `max_client_conn`, and the key by which it may be cancelled.
+//! One client's place among all, among its user's and its database's, and the key by which it may
+//! be cancelled.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -9,6 +10,7 @@ use wire::CancelKey;
 use crate::error::Cause;
 use crate::handshake::Refused;
 use crate::peer::Peer;
+use crate::places::{Place, Whose};
 use crate::worker::Worker;
 
 /// Length of the secret in a key of protocol 3.0.
@@ -22,6 +24,7 @@ pub(crate) struct Admission {
     pub(crate) key: CancelKey,
     pub(crate) peer: Rc<Peer>,
     clients: Arc<AtomicU32>,
+    places: Option<[Place; 2]>,
 }
 
 impl Admission {
@@ -33,7 +36,7 @@ impl Admission {
             (count < limit).then(|| count.saturating_add(1))
         });
         if taken.is_err() {
-            return Err(Cause::TooManyClients { limit }.into());
+            return Err(Cause::TooManyClients { of: None, limit }.into());
         }
         let mut random = [0_u8; LONG];
         let filled = getrandom::fill(&mut random);
@@ -41,9 +44,37 @@ impl Admission {
             key: CancelKey { pid: worker.next_pid(), secret: random.to_vec() },
             peer: Rc::default(),
             clients,
+            places: None,
         };
         filled.map_err(|_| Refused::Silently)?;
         Ok(admission)
+    }
+
+    /// Takes a place among the user's clients and among the database's.
+    ///
+    /// Only for clients that have proved who they are: others must not use up somebody's places.
+    pub(crate) fn take_places(
+        &mut self,
+        worker: &Worker,
+        user: &str,
+        database: &str,
+    ) -> Result<(), Refused> {
+        let live = worker.live();
+        let all = &live.pool;
+        let of_database =
+            live.database(database).and_then(|it| it.limits.max_db_client_connections);
+        let of_user =
+            live.auth.users.get(user).and_then(|it| it.limits.max_user_client_connections);
+        let take = |whose, name: &str, limit| {
+            let taken = worker.shared.places.take(whose, name, crate::config::limit(limit));
+            let of = Some((whose, name.to_owned()));
+            taken.ok_or(Refused::Told(Cause::TooManyClients { of, limit }))
+        };
+        self.places = Some([
+            take(Whose::Database, database, of_database.unwrap_or(all.max_db_client_connections))?,
+            take(Whose::User, user, of_user.unwrap_or(all.max_user_client_connections))?,
+        ]);
+        Ok(())
     }
 
     /// The key as a client of this minor protocol version may be told it.

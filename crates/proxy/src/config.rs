@@ -16,6 +16,7 @@ use tokio::sync::{mpsc, watch};
 use wire::Verifier;
 
 pub use self::databases::{DatabaseRules, Databases, PoolMode};
+pub(crate) use self::limits::limit;
 pub use self::limits::{DatabaseLimits, PoolRules, Sizes, UserLimits};
 
 /// Fixed settings: changing one needs a restart.

@@ -131,9 +131,10 @@ impl Handshake {
         {
             return Err(Cause::Unsupported("a replication connection").into());
         }
-        let admission = Admission::new(&self.worker)?;
+        let mut admission = Admission::new(&self.worker)?;
         self.negotiate(&startup).await?;
         self.authenticate(&startup).await?;
+        admission.take_places(&self.worker, startup.user(), startup.database())?;
         Ok((startup, admission))
     }
 

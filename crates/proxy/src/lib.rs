@@ -13,7 +13,7 @@
 //! | `alone.rs` | what does Weir answer itself? |
 //! | `pool.rs`, `pools.rs`, `permits.rs` | who may use which server? |
 //! | `server.rs`, `login.rs`, `greeting.rs`, `settings.rs` | how is a server opened and brought to a session's settings? |
-//! | `handshake.rs`, `admission.rs` | how does a client become a session? |
+//! | `handshake.rs`, `admission.rs`, `places.rs` | how does a client become a session? |
 //! | `worker.rs` | what does one thread own? |
 //! | `inquiry.rs`, `shown.rs`, `peer.rs` | what may others see of a session, and do to it? |
 //! | `error.rs` | what is a client told? |
@@ -39,6 +39,7 @@ mod noticed;
 mod peer;
 mod permits;
 mod place;
+mod places;
 mod pool;
 mod pools;
 mod reading;

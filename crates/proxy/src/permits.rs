@@ -1,15 +1,18 @@
 //! How many servers may there be? The limits that workers share.
 //!
 //! Workers share no server, only counts: whoever opens one takes a permit, whoever closes one
-//! gives it back. A worker that finds none marks itself hungry and is sent a mail when one is
-//! free; the others close idle servers for it. All of this is off the cycle's path.
+//! gives it back. A permit counts three times: in its pool, for its database and for its user. A
+//! pool that finds a count full is hungry: others close idle servers for it, and it is sent a mail
+//! when a permit is free. All of this is off the cycle's path.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use policy::NodeId;
 use tokio::sync::mpsc;
+
+use crate::config::Sizes;
 
 /// A pool's name: whose servers, of which database, on which node.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -20,81 +23,161 @@ pub(crate) struct PoolKey {
     pub(crate) database: Arc<str>,
 }
 
-/// What one worker tells another.
+/// Which count of a pool's three; also which of them is full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Which {
+    /// The pool's own.
+    Pool,
+    /// All pools of its database on its node.
+    Database,
+    /// All pools of its user on its node.
+    User,
+}
+
+impl Which {
+    /// All of them, the narrowest first.
+    const ALL: [Self; 3] = [Self::Pool, Self::Database, Self::User];
+
+    /// How many servers it allows.
+    pub(crate) fn limit(self, sizes: &Sizes) -> u32 {
+        match self {
+            Self::Pool => sizes.pool,
+            Self::Database => sizes.database,
+            Self::User => sizes.user,
+        }
+    }
+}
+
+/// What one worker tells another, or itself.
 #[derive(Debug)]
 pub(crate) enum Mail {
-    /// A permit of this pool is free: let your first waiter try.
-    Free(Arc<PoolKey>),
-    /// Another worker starves: close an idle server of this pool.
-    Yield(Arc<PoolKey>),
+    /// A permit of this count is free: let your first waiters try.
+    Free(Arc<Count>),
+    /// A pool starves at this count: close an idle server of another one.
+    Yield(Arc<Count>),
     /// A client wants to cancel what its session, which is yours, is doing.
     Cancel(wire::CancelKey),
     /// A client that logs in to a database that lives with you.
     Login(Box<crate::handshake::Moved>),
 }
 
-/// One pool's count of servers over all workers.
+/// Servers over all workers, and how many pools wait for one of them to be closed.
+#[derive(Debug)]
+pub(crate) struct Count {
+    which: Which,
+    /// A pool that it covers; of a database's count, any.
+    key: Arc<PoolKey>,
+    used: AtomicU32,
+    hungry: AtomicU32,
+}
+
+impl Count {
+    fn new(which: Which, key: &Arc<PoolKey>) -> Arc<Self> {
+        let (used, hungry) = (AtomicU32::new(0), AtomicU32::new(0));
+        Arc::new(Self { which, key: Arc::clone(key), used, hungry })
+    }
+
+    /// Whether the servers of the pool of this name count here.
+    pub(crate) fn covers(&self, key: &PoolKey) -> bool {
+        let mine = &*self.key;
+        let same_node = (mine.node, &mine.cluster) == (key.node, &key.cluster);
+        same_node
+            && match self.which {
+                Which::Pool => (&mine.user, &mine.database) == (&key.user, &key.database),
+                Which::Database => mine.database == key.database,
+                Which::User => mine.user == key.user,
+            }
+    }
+
+    fn try_take(&self, limit: u32) -> bool {
+        let take = |used: u32| (used < limit).then(|| used.saturating_add(1));
+        self.used.fetch_update(Ordering::AcqRel, Ordering::Acquire, take).is_ok()
+    }
+}
+
+/// One pool's rights, over all workers.
 #[derive(Debug)]
 pub(crate) struct Permits {
     pub(crate) key: Arc<PoolKey>,
-    used: AtomicU32,
-    /// One bit per worker that waits for a permit.
-    hungry: AtomicU64,
+    counts: [Arc<Count>; 3],
     mailboxes: Arc<[mpsc::UnboundedSender<Mail>]>,
 }
 
 impl Permits {
-    /// Takes one of `limit` permits.
-    pub(crate) fn try_take(self: &Arc<Self>, limit: u32) -> Option<Permit> {
-        self.used
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |used| {
-                (used < limit).then(|| used.saturating_add(1))
-            })
-            .ok()
-            .map(|_| Permit { permits: Arc::clone(self) })
+    /// Takes a permit, or says which count is full.
+    pub(crate) fn try_take(self: &Arc<Self>, sizes: &Sizes) -> Result<Permit, Which> {
+        for (taken, count) in self.counts.iter().enumerate() {
+            if !count.try_take(count.which.limit(sizes)) {
+                self.counts.iter().take(taken).for_each(|count| self.put(count));
+                return Err(count.which);
+            }
+        }
+        Ok(Permit { permits: Arc::clone(self) })
     }
 
-    /// How many servers there are over all workers.
+    /// How many servers the pool has over all workers.
     pub(crate) fn used(&self) -> u32 {
-        self.used.load(Ordering::Relaxed)
+        self.count(Which::Pool).used.load(Ordering::Relaxed)
     }
 
-    /// Whether another worker waits for a permit.
-    pub(crate) fn others_hungry(&self, worker: usize) -> bool {
-        self.hungry.load(Ordering::Relaxed) & !bit(worker) != 0
+    /// Which count has no room, if any.
+    pub(crate) fn full(&self, sizes: &Sizes) -> Option<Which> {
+        let full =
+            |count: &&Arc<Count>| count.used.load(Ordering::Relaxed) >= count.which.limit(sizes);
+        self.counts.iter().find(full).map(|count| count.which)
     }
 
-    /// Marks `worker` as waiting, and asks the others to close an idle server.
-    pub(crate) fn starve(&self, worker: usize) {
-        if self.hungry.fetch_or(bit(worker), Ordering::AcqRel) & bit(worker) != 0 {
-            return;
+    /// How many servers there are too many, which a reload may have made so.
+    pub(crate) fn surplus(&self, sizes: &Sizes) -> u32 {
+        let above = |count: &Arc<Count>| {
+            count.used.load(Ordering::Relaxed).saturating_sub(count.which.limit(sizes))
+        };
+        self.counts.iter().map(above).max().unwrap_or(0)
+    }
+
+    /// Whether pools starve at one of these counts, other than the caller, which starves at `own`.
+    pub(crate) fn others_hungry(&self, own: Option<Which>) -> bool {
+        self.counts.iter().any(|count| {
+            let hungry = count.hungry.load(Ordering::Relaxed);
+            hungry > u32::from(own == Some(count.which))
+        })
+    }
+
+    /// Takes note that one more pool starves at this count.
+    pub(crate) fn starves(&self, at: Which) {
+        self.count(at).hungry.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Takes note that one pool less starves at this count.
+    pub(crate) fn fed(&self, at: Which) {
+        self.count(at).hungry.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    /// Asks all workers to close an idle server that counts here.
+    pub(crate) fn beg(&self, at: Which) {
+        self.mail_all(|| Mail::Yield(Arc::clone(self.count(at))));
+    }
+
+    fn count(&self, which: Which) -> &Arc<Count> {
+        let [pool, database, user] = &self.counts;
+        match which {
+            Which::Pool => pool,
+            Which::Database => database,
+            Which::User => user,
         }
-        for (index, mailbox) in self.mailboxes.iter().enumerate() {
-            if index != worker {
-                // A worker that is gone has no servers left either.
-                drop(mailbox.send(Mail::Yield(Arc::clone(&self.key))));
-            }
+    }
+
+    fn put(&self, count: &Arc<Count>) {
+        count.used.fetch_sub(1, Ordering::AcqRel);
+        if count.hungry.load(Ordering::Acquire) > 0 {
+            self.mail_all(|| Mail::Free(Arc::clone(count)));
         }
     }
 
-    /// Takes note that `worker` no longer waits.
-    pub(crate) fn fed(&self, worker: usize) {
-        self.hungry.fetch_and(!bit(worker), Ordering::AcqRel);
+    fn mail_all(&self, mail: impl Fn() -> Mail) {
+        // A worker that is gone has no servers left either.
+        self.mailboxes.iter().for_each(|mailbox| drop(mailbox.send(mail())));
     }
-
-    fn put(&self) {
-        self.used.fetch_sub(1, Ordering::AcqRel);
-        let hungry = self.hungry.load(Ordering::Acquire);
-        for (index, mailbox) in self.mailboxes.iter().enumerate() {
-            if hungry & bit(index) != 0 {
-                drop(mailbox.send(Mail::Free(Arc::clone(&self.key))));
-            }
-        }
-    }
-}
-
-fn bit(worker: usize) -> u64 {
-    u32::try_from(worker).ok().and_then(|shift| 1_u64.checked_shl(shift)).unwrap_or(1 << 63)
 }
 
 /// The right to one server; given back at drop.
@@ -105,42 +188,65 @@ pub(crate) struct Permit {
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.permits.put();
+        self.permits.counts.iter().for_each(|count| self.permits.put(count));
     }
 }
 
 /// Pools kept before those that no worker has any more are forgotten.
 const SWEEP_AT: usize = 4096;
 
+/// Whose count it is: the cluster, the node, and the name of a user or a database.
+type Group = (Which, Arc<str>, NodeId, Arc<str>);
+
+#[derive(Debug, Default)]
+struct Known {
+    pools: HashMap<Arc<PoolKey>, Arc<Permits>>,
+    groups: HashMap<Group, Arc<Count>>,
+}
+
+impl Known {
+    /// Forgets pools that no worker has, and counts that no pool has.
+    fn sweep(&mut self) {
+        self.pools.retain(|_, permits| Arc::strong_count(permits) > 1);
+        self.groups.retain(|_, count| Arc::strong_count(count) > 1);
+    }
+
+    fn group(&mut self, which: Which, key: &Arc<PoolKey>) -> Arc<Count> {
+        let name = if which == Which::User { &key.user } else { &key.database };
+        let group = (which, Arc::clone(&key.cluster), key.node, Arc::clone(name));
+        Arc::clone(self.groups.entry(group).or_insert_with(|| Count::new(which, key)))
+    }
+}
+
 /// All pools' permits; locked only when a worker meets a pool for the first time.
 #[derive(Debug)]
 pub(crate) struct Registry {
-    permits: Mutex<HashMap<Arc<PoolKey>, Arc<Permits>>>,
+    known: Mutex<Known>,
     mailboxes: Arc<[mpsc::UnboundedSender<Mail>]>,
 }
 
 impl Registry {
     pub(crate) fn new(mailboxes: Arc<[mpsc::UnboundedSender<Mail>]>) -> Self {
-        Self { permits: Mutex::default(), mailboxes }
+        Self { known: Mutex::default(), mailboxes }
     }
 
     /// The permits of a pool.
     pub(crate) fn of(&self, key: PoolKey) -> Arc<Permits> {
-        let mut all = self.permits.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(permits) = all.get(&key) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(permits) = known.pools.get(&key) {
             return Arc::clone(permits);
         }
-        if all.len() >= SWEEP_AT {
-            all.retain(|_, permits| Arc::strong_count(permits) > 1);
+        if known.pools.len() >= SWEEP_AT {
+            known.sweep();
         }
         let key = Arc::new(key);
-        let permits = Arc::new(Permits {
-            key: Arc::clone(&key),
-            used: AtomicU32::new(0),
-            hungry: AtomicU64::new(0),
-            mailboxes: Arc::clone(&self.mailboxes),
+        let counts = Which::ALL.map(|which| match which {
+            Which::Pool => Count::new(which, &key),
+            Which::Database | Which::User => known.group(which, &key),
         });
-        all.insert(key, Arc::clone(&permits));
+        let mailboxes = Arc::clone(&self.mailboxes);
+        let permits = Arc::new(Permits { key: Arc::clone(&key), counts, mailboxes });
+        known.pools.insert(key, Arc::clone(&permits));
         permits
     }
 
@@ -149,5 +255,82 @@ impl Registry {
         if let Some(mailbox) = self.mailboxes.get(worker) {
             drop(mailbox.send(mail));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FREE: Sizes = Sizes { pool: 9, reserve: 0, least: 0, database: u32::MAX, user: u32::MAX };
+
+    fn registry() -> (Registry, mpsc::UnboundedReceiver<Mail>) {
+        let (mailbox, mails) = mpsc::unbounded_channel();
+        (Registry::new(Arc::from([mailbox])), mails)
+    }
+
+    fn pool(registry: &Registry, user: &str, database: &str, node: u32) -> Arc<Permits> {
+        registry.of(PoolKey {
+            cluster: Arc::from("main"),
+            node: NodeId(node),
+            user: Arc::from(user),
+            database: Arc::from(database),
+        })
+    }
+
+    #[test]
+    fn a_databases_limit_holds_over_its_users_and_for_each_node() {
+        let (registry, _mails) = registry();
+        let sizes = Sizes { database: 2, ..FREE };
+        let (ann, bob) = (pool(&registry, "ann", "shop", 1), pool(&registry, "bob", "shop", 1));
+        let first = ann.try_take(&sizes).expect("the first");
+        let _second = bob.try_take(&sizes).expect("the second");
+        assert_eq!(bob.try_take(&sizes).err(), Some(Which::Database));
+        assert_eq!(ann.full(&sizes), Some(Which::Database));
+        assert!(pool(&registry, "ann", "shop", 2).try_take(&sizes).is_ok());
+        assert!(pool(&registry, "ann", "other", 1).try_take(&sizes).is_ok());
+        drop(first);
+        assert!(bob.try_take(&sizes).is_ok());
+    }
+
+    #[test]
+    fn a_users_limit_holds_over_databases() {
+        let (registry, _mails) = registry();
+        let sizes = Sizes { user: 1, ..FREE };
+        let _first = pool(&registry, "ann", "shop", 1).try_take(&sizes).expect("the first");
+        let other = pool(&registry, "ann", "other", 1);
+        assert_eq!(other.try_take(&sizes).err(), Some(Which::User));
+        assert_eq!(other.used(), 0, "what was taken on the way is given back");
+        assert!(pool(&registry, "bob", "shop", 1).try_take(&sizes).is_ok());
+    }
+
+    #[test]
+    fn a_free_permit_is_told_to_those_who_starve_for_it_and_to_nobody_else() {
+        let (registry, mut mails) = registry();
+        let (ann, bob) = (pool(&registry, "ann", "shop", 1), pool(&registry, "bob", "shop", 1));
+        drop(ann.try_take(&FREE));
+        assert!(mails.try_recv().is_err());
+        let held = ann.try_take(&FREE);
+        bob.starves(Which::Database);
+        assert!(ann.others_hungry(None));
+        assert!(!bob.others_hungry(Some(Which::Database)));
+        drop(held);
+        let Ok(Mail::Free(count)) = mails.try_recv() else { panic!("no mail") };
+        assert!(count.covers(&bob.key) && count.covers(&ann.key));
+        assert!(!count.covers(&pool(&registry, "bob", "other", 1).key));
+        bob.fed(Which::Database);
+        assert!(!ann.others_hungry(None));
+    }
+
+    #[test]
+    fn what_nobody_uses_any_more_is_forgotten() {
+        let (registry, _mails) = registry();
+        let kept = pool(&registry, "ann", "kept", 1);
+        for number in 0..SWEEP_AT {
+            drop(pool(&registry, "ann", &format!("tenant_{number}"), 1));
+        }
+        let known = registry.known.lock().unwrap();
+        assert!(known.pools.len() < 4 && known.groups.len() < 5, "{}", known.pools.len());
+        assert!(known.pools.contains_key(&kept.key));
     }
 }

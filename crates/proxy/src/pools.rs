@@ -8,10 +8,11 @@ use std::time::{Duration, Instant};
 use policy::decide::Load;
 use policy::reports::Reports;
 use policy::settings::Settings;
-use policy::{Epoch, NodeId, NodeView};
+use policy::{Epoch, Gate, Health, NodeId, NodeView, Role, Topology};
 
+use crate::config::PoolMode;
 use crate::inquiry::PoolView;
-use crate::permits::{PoolKey, Registry};
+use crate::permits::{Count, PoolKey, Registry};
 use crate::pool::Pool;
 use crate::server::{Address, Identity};
 use crate::view::ClusterView;
@@ -123,15 +124,6 @@ impl Pools {
         pool
     }
 
-    /// The pool of a node, if it was ever needed.
-    pub(crate) fn existing(&self, node: NodeId) -> Option<Rc<Pool>> {
-        self.by_node
-            .borrow()
-            .iter()
-            .find(|(known, _)| *known == node)
-            .map(|(_, pool)| Rc::clone(pool))
-    }
-
     /// A node's name, as long as it is a member.
     pub(crate) fn name_of(&self, node: NodeId) -> Option<Box<str>> {
         self.cluster.topology.newest().node(node).map(|node| node.name.clone())
@@ -139,9 +131,8 @@ impl Pools {
 
     /// What each node's pool is doing.
     pub(crate) fn views(&self, worker: &Worker) -> Vec<PoolView> {
-        let reserve = worker.live().pool.reserve_pool_size;
         let view = |(node, pool): &(NodeId, Rc<Pool>)| {
-            let counts = pool.counts();
+            let counts = pool.counts(worker);
             PoolView {
                 cluster: Arc::clone(&self.cluster.name),
                 database: Arc::clone(&self.database),
@@ -152,8 +143,8 @@ impl Pools {
                 opening: counts.opening,
                 waiting: counts.waiting,
                 longest_wait: counts.longest_wait,
-                limit: pool.size(worker),
-                reserve,
+                limit: counts.sizes.pool,
+                reserve: counts.sizes.reserve,
             }
         };
         self.by_node.borrow().iter().map(view).collect()
@@ -165,17 +156,49 @@ impl Pools {
     }
 
     /// Closes servers that are too old, too long unused, drained, or of a role that is gone.
-    pub(crate) fn sweep(&self, worker: &Worker) {
+    ///
+    /// With sessions in them, pools are brought to `min_pool_size`.
+    pub(crate) fn sweep(self: &Rc<Self>, worker: &Rc<Worker>) {
         let topology = self.cluster.topology.newest();
         let now = now();
+        // The worker's map holds one, sessions hold the others.
+        let in_use = Rc::strong_count(self) > 1;
+        let least = if in_use { worker.live().sizes(&self.user, &self.database).least } else { 0 };
         for (node, pool) in &*self.by_node.borrow() {
-            let view = topology.node(*node).filter(|node| node.gate == policy::Gate::Open);
+            let view = topology.node(*node).filter(|node| node.gate == Gate::Open);
             let address = view.map(|node| self.address(node, topology.epoch));
-            pool.sweep(worker, address.as_ref(), now);
+            pool.sweep(worker, (address.as_ref(), least), now);
+        }
+        if least > 0 {
+            self.warm(worker, &topology, least);
         }
         let kept =
             |(node, pool): &(NodeId, Rc<Pool>)| topology.node(*node).is_some() || !pool.is_empty();
         self.by_node.borrow_mut().retain(kept);
+    }
+}
+
+impl Pools {
+    /// Opens servers on every node that a session may be sent to, until each has `least`.
+    fn warm(&self, worker: &Rc<Worker>, topology: &Topology, least: u32) {
+        let mode = worker.live().database(&self.database).map(|rules| rules.mode);
+        let may_serve = |node: &&NodeView| match node.role {
+            Role::Primary => true,
+            Role::Replica => mode != Some(PoolMode::Session),
+            Role::Unknown => false,
+        };
+        let open = |node: &&NodeView| node.gate == Gate::Open && node.health == Health::Up;
+        for node in topology.nodes.iter().filter(open).filter(may_serve) {
+            let address = self.address(node, topology.epoch);
+            self.of(node.id, &worker.shared.registry).warm(worker, &address, least);
+        }
+    }
+
+    /// The pools whose servers count there.
+    pub(crate) fn counted(&self, count: &Count) -> Vec<Rc<Pool>> {
+        let by_node = self.by_node.borrow();
+        let pools = by_node.iter().map(|(_, pool)| pool);
+        pools.filter(|pool| count.covers(pool.key())).map(Rc::clone).collect()
     }
 }
 

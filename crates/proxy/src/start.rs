@@ -59,6 +59,7 @@ impl Proxy {
             logins: std::sync::atomic::AtomicU32::new(0),
             registry: Registry::new(mailboxes.into()),
             scopes: crate::scope::Scopes::default(),
+            places: crate::places::Places::default(),
             clients: Arc::default(),
             workers,
             seed: [low(seed), low(seed >> 64)],

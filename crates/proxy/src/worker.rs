@@ -6,7 +6,7 @@
 mod answers;
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::num::NonZeroU64;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -29,7 +29,9 @@ use crate::handshake::{Handshake, Moved, Refused};
 use crate::inquiry::Inquiry;
 use crate::metrics::Metrics;
 use crate::peer::Peer;
-use crate::permits::{Mail, PoolKey, Registry};
+use crate::permits::{Count, Mail, Registry};
+use crate::places::Places;
+use crate::pool::Pool;
 use crate::pools::Pools;
 use crate::schema::Schemas;
 use crate::scope::Scopes;
@@ -50,6 +52,7 @@ pub(crate) struct Shared {
     pub(crate) registry: Registry,
     pub(crate) scopes: Scopes,
     pub(crate) schemas: Schemas,
+    pub(crate) places: Places,
     pub(crate) clients: Arc<AtomicU32>,
     /// Counts changes of what a login begins with: servers of before are not used again.
     pub(crate) logins: AtomicU32,
@@ -210,13 +213,11 @@ impl Worker {
 
     fn read_mail(self: &Rc<Self>, mail: Mail) {
         match mail {
-            Mail::Free(key) => match self.pool(&key) {
-                Some(pool) if pool.waiting() > 0 => pool.try_next(),
-                Some(pool) => pool.permits().fed(self.index),
-                None => {}
-            },
-            Mail::Yield(key) => {
-                if let Some(pool) = self.pool(&key) {
+            Mail::Free(count) => self.counted(&count).iter().for_each(|pool| pool.try_next()),
+            Mail::Yield(count) => {
+                let pools = self.counted(&count);
+                let unused = pools.iter().filter(|pool| pool.idle_since().is_some());
+                if let Some(pool) = unused.min_by_key(|pool| pool.idle_since()) {
                     pool.yield_one();
                 }
             }
@@ -232,24 +233,21 @@ impl Worker {
         }
     }
 
-    fn pool(&self, key: &PoolKey) -> Option<Rc<crate::pool::Pool>> {
-        let pools = self.pools.borrow();
-        // Rare and small: a look-up by borrowed parts would need a key type of its own.
-        pools
-            .get(&(Box::from(&*key.user), Box::from(&*key.database)))
-            .and_then(|pools| pools.existing(key.node))
+    /// This worker's pools whose servers count there.
+    fn counted(&self, count: &Count) -> Vec<Rc<Pool>> {
+        self.pools.borrow().values().flat_map(|pools| pools.counted(count)).collect()
     }
 
     /// Closes idle servers whose time has come, and forgets users and databases that nobody uses.
-    fn sweep(&self) {
+    fn sweep(self: &Rc<Self>) {
         self.count_seconds();
         let mut all = self.pools.borrow_mut();
         all.values().for_each(|pools| pools.sweep(self));
         all.retain(|_, pools| Rc::strong_count(pools) > 1 || !pools.is_empty());
-        let in_use = |name: &str| all.keys().any(|(_, database)| &**database == name);
+        let in_use: HashSet<&str> = all.keys().map(|(_, database)| &**database).collect();
         self.databases
             .borrow_mut()
-            .retain(|name, database| Rc::strong_count(database) > 1 || in_use(name));
+            .retain(|name, database| Rc::strong_count(database) > 1 || in_use.contains(&**name));
     }
 
     fn wake_all(&self) {
@@ -340,14 +338,6 @@ impl Worker {
         }
     }
 
-    /// Servers that a database's pools may have.
-    pub(crate) fn pool_size(&self, database: &str) -> u32 {
-        let live = self.live();
-        live.database(database)
-            .and_then(|rules| rules.limits.pool_size)
-            .unwrap_or(live.pool.default_pool_size)
-    }
-
     /// Tells control that a node's connection could not be made or was lost.
     pub(crate) fn lost(&self, cluster: &str, node: NodeId) {
         if let Some(view) = self.clusters.borrow().get(cluster) {
@@ -359,7 +349,8 @@ impl Worker {
     /// alone, or the servers would be handed to and fro.
     pub(crate) fn home(&self, user: &str, database: &str) -> usize {
         let workers = self.shared.workers;
-        let size = usize::try_from(self.pool_size(database)).unwrap_or(usize::MAX);
+        let size = self.live().sizes(user, database).pool;
+        let size = usize::try_from(size).unwrap_or(usize::MAX);
         if size >= workers {
             return self.index;
         }

@@ -8,6 +8,7 @@ mod cancel;
 mod consistency;
 mod conversations;
 mod failover;
+mod limits;
 mod own;
 mod pooling;
 mod prepared;

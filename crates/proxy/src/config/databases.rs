@@ -104,7 +104,9 @@ mod tests {
 
     fn databases(names: &[&str]) -> Databases {
         let mut all = Databases::default();
-        names.iter().for_each(|name| all.insert(name, rules(name)));
+        for name in names {
+            all.insert(name, rules(name));
+        }
         all
     }
 

@@ -138,6 +138,12 @@ impl Sizes {
             user: limit(user.max_user_connections.unwrap_or(all.max_user_connections)),
         }
     }
+
+    /// The same with the reserve opened.
+    #[must_use]
+    pub fn with_reserve(self) -> Self {
+        Self { pool: self.pool.saturating_add(self.reserve), ..self }
+    }
 }
 
 /// Zero is no limit.

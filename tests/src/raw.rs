@@ -215,6 +215,20 @@ impl Raw {
         self.until_ready()
     }
 
+    /// Sends bytes and reads all up to the next message of this tag.
+    pub fn talk_until(&mut self, bytes: &[u8], tag: u8) -> Vec<Message> {
+        self.send(bytes);
+        let mut seen = Vec::new();
+        while let Some(message) = self.message() {
+            let last = message.tag == tag;
+            seen.push(message);
+            if last {
+                break;
+            }
+        }
+        seen
+    }
+
     /// Runs SQL by the simple protocol and gives the first column of the first row.
     pub fn query(&mut self, sql: &str) -> Option<String> {
         let mut out = Vec::new();

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use wire::CancelKey;
 
-use crate::error::Cause;
+use crate::error::{Cause, Reached};
 use crate::handshake::Refused;
 use crate::peer::Peer;
 use crate::places::{Place, Whose};
@@ -36,7 +36,7 @@ impl Admission {
             (count < limit).then(|| count.saturating_add(1))
         });
         if taken.is_err() {
-            return Err(Cause::TooManyClients { of: None, limit }.into());
+            return Err(Cause::from(Reached::Clients { of: None, limit }).into());
         }
         let mut random = [0_u8; LONG];
         let filled = getrandom::fill(&mut random);
@@ -68,7 +68,7 @@ impl Admission {
         let take = |whose, name: &str, limit| {
             let taken = worker.shared.places.take(whose, name, crate::config::limit(limit));
             let of = Some((whose, name.to_owned()));
-            taken.ok_or(Refused::Told(Cause::TooManyClients { of, limit }))
+            taken.ok_or(Refused::Told(Reached::Clients { of, limit }.into()))
         };
         self.places = Some([
             take(Whose::Database, database, of_database.unwrap_or(all.max_db_client_connections))?,

@@ -4,14 +4,15 @@
 //! session lives, the code is never of class 08, 57P0x or 0A000: drivers' pools drop connections
 //! on those. Errors of PostgreSQL pass through and are never re-coded.
 
+mod reached;
+
 use std::borrow::Cow;
 use std::time::Duration;
 
 use policy::Refusal;
 use wire::{Report, Severity, SqlState, put_error};
 
-use crate::permits::Which;
-use crate::places::Whose;
+pub(crate) use self::reached::Reached;
 
 /// Proof that the client was told.
 #[must_use]
@@ -38,12 +39,12 @@ pub(crate) enum Cause {
     WrongPassword { user: String },
     /// The configuration has no such database.
     NoDatabase { name: String },
-    /// There are as many clients as there may be: of this user or database, or at all.
-    TooManyClients { of: Option<(Whose, String)>, limit: u32 },
     /// A login took longer than `client_login_timeout`.
     LoginTimeout,
-    /// No server became free within `query_wait_timeout`, since this count is full.
-    PoolFull { waited: Duration, which: Which, limit: u32 },
+    /// A limit is reached.
+    Limit(Reached),
+    /// The client cancelled a cycle that waited for a server.
+    Cancelled,
     /// The node's server could not be reached or did not let us in.
     NoServer { node: String, detail: String },
     /// The decision was to refuse.
@@ -85,7 +86,8 @@ impl Cause {
     /// Whether the session goes on after the client was told.
     pub(crate) fn session_lives(&self) -> bool {
         match self {
-            Self::PoolFull { .. }
+            Self::Limit(reached) => reached.session_lives(),
+            Self::Cancelled
             | Self::NoServer { .. }
             | Self::Refused(_)
             | Self::NoPrimary { .. }
@@ -101,7 +103,6 @@ impl Cause {
             | Self::TlsRequired
             | Self::WrongPassword { .. }
             | Self::NoDatabase { .. }
-            | Self::TooManyClients { .. }
             | Self::LoginTimeout
             | Self::ServerLost { .. }
             | Self::PrimaryChanged
@@ -121,8 +122,9 @@ impl Cause {
             Self::TlsRequired => SqlState::INVALID_AUTHORIZATION,
             Self::WrongPassword { .. } => SqlState::INVALID_PASSWORD,
             Self::NoDatabase { .. } | Self::NoCluster { .. } => SqlState::INVALID_CATALOG_NAME,
-            Self::TooManyClients { .. } | Self::PoolFull { .. } => SqlState::TOO_MANY_CONNECTIONS,
+            Self::Limit(reached) => reached.code(),
             Self::LoginTimeout => SqlState::CONNECTION_FAILURE,
+            Self::Cancelled => SqlState::QUERY_CANCELED,
             Self::NoServer { .. } | Self::NoPrimary { .. } | Self::Refused(_) => {
                 SqlState::INSUFFICIENT_RESOURCES
             }
@@ -153,24 +155,9 @@ impl Cause {
             Self::WrongPassword { user } => format!("password authentication failed for user \"{user}\"").into(),
             Self::NoDatabase { name } => format!("weir: database \"{name}\" is not configured").into(),
             Self::NoCluster { name } => format!("weir: cluster \"{name}\" is not configured").into(),
-            Self::TooManyClients { of: None, limit } => {
-                format!("weir: max_client_conn ({limit}) is reached").into()
-            }
-            Self::TooManyClients { of: Some((Whose::Database, name)), limit } => {
-                format!("weir: max_db_client_connections ({limit}) of database \"{name}\" is reached").into()
-            }
-            Self::TooManyClients { of: Some((Whose::User, name)), limit } => {
-                format!("weir: max_user_client_connections ({limit}) of user \"{name}\" is reached").into()
-            }
             Self::LoginTimeout => "weir: the login took longer than client_login_timeout".into(),
-            Self::PoolFull { waited, which, limit } => {
-                let full = match which {
-                    Which::Pool => format!("pool of {limit}"),
-                    Which::Database => format!("max_db_connections is {limit}"),
-                    Which::User => format!("max_user_connections is {limit}"),
-                };
-                format!("weir: no server became free within {waited:?} ({full})").into()
-            }
+            Self::Limit(reached) => reached.message().into(),
+            Self::Cancelled => "canceling statement due to user request".into(),
             Self::NoServer { node, detail } => format!("weir: no connection to node \"{node}\": {detail}").into(),
             Self::Refused(refusal) => format!("weir: {refusal}").into(),
             Self::NoPrimary { waited } => format!("weir: no primary appeared within {waited:?}").into(),
@@ -212,25 +199,9 @@ impl Cause {
             }
             Self::NoDatabase { .. } => "Add it, or an entry \"*\", under databases.",
             Self::NoCluster { .. } => "Add it under clusters, or correct the database's entry.",
-            Self::TooManyClients { of: None, .. } => {
-                "Close idle connections, or raise pool.max_client_conn."
-            }
-            Self::TooManyClients { of: Some((Whose::Database, _)), .. } => {
-                "Close idle connections, or raise the database's max_db_client_connections."
-            }
-            Self::TooManyClients { of: Some((Whose::User, _)), .. } => {
-                "Close idle connections, or raise the user's max_user_client_connections."
-            }
             Self::LoginTimeout => "Check the network, or raise pool.client_login_timeout.",
-            Self::PoolFull { which: Which::Pool, .. } => {
-                "Look for long transactions and idle ones that hold servers, or raise pool.default_pool_size."
-            }
-            Self::PoolFull { which: Which::Database, .. } => {
-                "Look for long transactions of the database's users, or raise max_db_connections."
-            }
-            Self::PoolFull { which: Which::User, .. } => {
-                "Look for the user's long transactions in all databases, or raise max_user_connections."
-            }
+            Self::Limit(reached) => reached.hint(),
+            Self::Cancelled => "It waited for a server; nothing was run.",
             Self::NoServer { .. } => {
                 "Try again; if it lasts, look at the node and at its credentials."
             }
@@ -296,7 +267,7 @@ mod tests {
     #[test]
     fn a_session_that_lives_is_never_told_a_code_that_makes_pools_drop_it() {
         let living = [
-            Cause::PoolFull { waited: Duration::from_secs(1), which: Which::Pool, limit: 1 },
+            Cause::Cancelled,
             Cause::NoServer { node: "a".into(), detail: "refused".into() },
             Cause::Refused(Refusal::Stale),
             Cause::NoPrimary { waited: Duration::from_secs(1) },

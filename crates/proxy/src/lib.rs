@@ -14,6 +14,7 @@
 //! | `pool.rs`, `pools.rs`, `permits.rs` | who may use which server? |
 //! | `server.rs`, `login.rs`, `greeting.rs`, `settings.rs` | how is a server opened and brought to a session's settings? |
 //! | `handshake.rs`, `admission.rs`, `places.rs` | how does a client become a session? |
+//! | `timers.rs` | how long may a session do what it does? |
 //! | `worker.rs` | what does one thread own? |
 //! | `inquiry.rs`, `shown.rs`, `peer.rs` | what may others see of a session, and do to it? |
 //! | `error.rs` | what is a client told? |
@@ -53,6 +54,7 @@ mod settle;
 mod shown;
 mod start;
 mod stream;
+mod timers;
 mod token;
 mod view;
 mod worker;

@@ -7,6 +7,8 @@ use policy::Reason;
 use sql::Pin;
 use telemetry::{Collect, Counter, Exposition, Gauge, Histogram, Kind, Totals};
 
+use crate::timers::Limit;
+
 /// Where a cycle was served.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Side {
@@ -56,6 +58,7 @@ pub(crate) struct Metrics {
     pub(crate) class_misses: Counter,
     pub(crate) tickets: Counter,
     pub(crate) server_wait: Histogram,
+    overstayed: [Counter; Limit::ALL.len()],
 }
 
 impl Default for Metrics {
@@ -75,6 +78,7 @@ impl Default for Metrics {
             class_misses: Counter::default(),
             tickets: Counter::default(),
             server_wait: Histogram::new(),
+            overstayed: Default::default(),
         }
     }
 }
@@ -97,6 +101,17 @@ impl Metrics {
             begun.inc();
             now.inc();
         }
+    }
+
+    /// Counts a session that did something for too long.
+    pub(crate) fn overstayed(&self, limit: Limit) {
+        if let Some(count) = self.overstayed.get(limit.index()) {
+            count.inc();
+        }
+    }
+
+    fn overstayed_so_far(&self, limit: Limit) -> u64 {
+        self.overstayed.get(limit.index()).map_or(0, Counter::value)
     }
 
     fn routed_so_far(&self, side: Side, reason: usize) -> u64 {
@@ -154,6 +169,15 @@ impl Collect for AllMetrics {
         for (name, help, count) in COUNTERS {
             out.family(name, help, Kind::Counter)
                 .sample(&[], self.sum(|metrics| count(metrics).value()));
+        }
+        let mut overstayed = out.family(
+            "weir_timeouts_total",
+            "Cycles, transactions and clients that reached a time limit.",
+            Kind::Counter,
+        );
+        for limit in Limit::ALL {
+            let count = self.sum(|metrics| metrics.overstayed_so_far(limit));
+            overstayed.sample(&[("limit", limit.as_str())], count);
         }
         let mut waits = Totals::default();
         self.0.iter().for_each(|metrics| metrics.server_wait.merge_into(&mut waits));

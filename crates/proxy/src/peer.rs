@@ -8,11 +8,12 @@ use std::time::Duration;
 use wire::CancelKey;
 
 use crate::config::ServerTls;
-use crate::error::Cause;
+use crate::error::{Cause, Reached};
 use crate::metrics::Metrics;
 use crate::server::Address;
 use crate::shown::Shown;
 use crate::stream::Stream;
+use crate::timers::{Limit, Timer};
 use crate::worker::{Stage, Worker};
 
 /// How long a cancel request may take, connecting included.
@@ -25,6 +26,7 @@ pub(crate) struct Peer {
     waker: RefCell<Option<Waker>>,
     shown: OnceCell<Shown>,
     ended: Cell<bool>,
+    pub(crate) timer: Timer,
 }
 
 /// How to cancel what one server does.
@@ -36,12 +38,30 @@ pub(crate) struct Running {
     requests: Cell<u32>,
     /// One of them may still arrive, nobody knows when.
     doomed: Cell<bool>,
+    /// Weir's own reason to cancel what runs, with the limit's length.
+    stopped: Cell<Option<(Limit, Duration)>>,
 }
 
 impl Running {
     /// For a server of this address that gave out this key.
     pub(crate) fn new(address: &Rc<Address>, key: CancelKey) -> Self {
-        Self { address: Rc::clone(address), key, requests: Cell::new(0), doomed: Cell::new(false) }
+        Self {
+            address: Rc::clone(address),
+            key,
+            requests: Cell::new(0),
+            doomed: Cell::new(false),
+            stopped: Cell::new(None),
+        }
+    }
+
+    /// Takes note that Weir itself cancels what runs, before it does.
+    pub(crate) fn stop_for(&self, limit: Limit, after: Duration) {
+        self.stopped.set(Some((limit, after)));
+    }
+
+    /// What the client is told instead of the server's "due to user request", which it was not.
+    pub(crate) fn stopped(&self) -> Option<Cause> {
+        self.stopped.take().map(|(limit, after)| Reached::Stopped { limit, after }.into())
     }
 
     /// Cancel requests that are under way.
@@ -99,6 +119,9 @@ async fn wait_for_end(stream: &mut Stream) {
 impl Peer {
     /// Takes note of the server that works for the session now.
     pub(crate) fn runs_on(&self, running: Option<Rc<Running>>) {
+        if let Some(running) = &running {
+            running.stopped.set(None);
+        }
         *self.running.borrow_mut() = running;
     }
 
@@ -139,12 +162,13 @@ impl Peer {
         }
     }
 
-    /// Why the session must go, if it must from `stage` of a shutdown on.
+    /// Why the session must go, if it must: from `stage` of a shutdown on, or for a time limit.
     pub(crate) fn must_go(&self, worker: &Worker, stage: Stage) -> Option<Cause> {
         if self.ended.get() {
             return Some(Cause::Terminated);
         }
-        worker.has_reached(stage).then_some(Cause::Shutdown)
+        let shutdown = worker.has_reached(stage).then_some(Cause::Shutdown);
+        shutdown.or_else(|| self.expelled(worker))
     }
 
     /// Does `work` unless the session is told to end meanwhile: `None`.

@@ -1,6 +1,7 @@
 //! Finds the server for a cycle: asks policy, waits for what policy says to wait for, leases.
 
 use std::rc::Rc;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use policy::decide::on_primary;
@@ -58,15 +59,47 @@ impl Session {
         reading: &Reading,
         attempt: Attempt,
     ) -> Result<Placed, Cause> {
+        if self.lease.as_mut().is_some_and(|lease| lease.server().is_being_cancelled()) {
+            Box::pin(self.cancel_delivered()).await;
+        }
         let placed = if let Some(placed) = self.place_held(reading)? {
             placed
         } else if self.asks_for_value(reading) {
             self.place_where_drawn()?
         } else {
-            self.place_anew(reading, attempt).await?
+            self.place_unless_refused(reading, attempt).await?
         };
         self.worker.metrics.routed(placed.side, placed.reason);
         Ok(placed)
+    }
+
+    /// Waits until the cancel request for the session's last statement can't hit the next one.
+    async fn cancel_delivered(&mut self) {
+        while self.lease.as_mut().is_some_and(|lease| lease.server().is_being_cancelled()) {
+            self.worker.cancelled.notified().await;
+        }
+    }
+
+    /// Places the cycle, unless its client cancels it or a time limit is reached before.
+    async fn place_unless_refused(
+        &mut self,
+        reading: &Reading,
+        attempt: Attempt,
+    ) -> Result<Placed, Cause> {
+        let (peer, worker) = (Rc::clone(&self.peer), Rc::clone(&self.worker));
+        peer.timer.waits();
+        let mut placing = std::pin::pin!(self.place_anew(reading, attempt));
+        std::future::poll_fn(|cx| {
+            if let Some(cause) = peer.refused(&worker) {
+                return Poll::Ready(Err(cause));
+            }
+            let placed = placing.as_mut().poll(cx);
+            if placed.is_pending() {
+                peer.waits(cx);
+            }
+            placed
+        })
+        .await
     }
 
     /// The place of a cycle of a session that keeps its server.
@@ -163,7 +196,7 @@ impl Session {
             };
             let address = self.pools.address(view, topology.epoch);
             match self.lease_from(&address).await? {
-                Ok(None) => {}
+                Ok(None) | Err(AcquireError::Replaced { .. }) => {}
                 Ok(Some(lease)) => {
                     self.lease = Some(lease);
                     let mut placed = Placed::on(&address, decision.reason);

@@ -18,7 +18,7 @@ use policy::NodeId;
 use self::counts::Opening;
 use self::line::Line;
 use crate::config::{Live, Sizes};
-use crate::error::Cause;
+use crate::error::{Cause, Reached};
 use crate::metrics::Metrics;
 use crate::permits::{Permit, Permits, PoolKey, Which};
 use crate::server::{Address, ConnectError, Identity, Server};
@@ -45,6 +45,8 @@ pub(crate) enum AcquireError {
     Full { waited: Duration, which: Which, limit: u32 },
     /// None could be opened.
     Connect { node: Rc<str>, error: ConnectError },
+    /// The node went down or is something else by now: decide anew.
+    Replaced { node: Rc<str> },
 }
 
 impl AcquireError {
@@ -52,10 +54,13 @@ impl AcquireError {
     pub(crate) fn cause(&self) -> Cause {
         match self {
             Self::Full { waited, which, limit } => {
-                Cause::PoolFull { waited: *waited, which: *which, limit: *limit }
+                Reached::Servers { waited: *waited, which: *which, limit: *limit }.into()
             }
             Self::Connect { node, error } => {
                 Cause::NoServer { node: node.to_string(), detail: error.to_string() }
+            }
+            Self::Replaced { node } => {
+                Cause::NoServer { node: node.to_string(), detail: "its role changed".into() }
             }
         }
     }
@@ -236,7 +241,12 @@ impl Pool {
         let too_old =
             !lifetime.is_zero() && now.saturating_duration_since(owned.server.opened) >= lifetime;
         let too_many = self.permits.surplus(&sizes.with_reserve()) > 0;
-        if too_old || too_many || owned.server.is_doomed() || self.is_greedy() {
+        if self.is_greedy() {
+            // Whoever starves is told by the permit, the longest waiting first.
+            drop(owned);
+            return;
+        }
+        if too_old || too_many || owned.server.is_doomed() {
             drop(owned);
             self.try_next();
             return;

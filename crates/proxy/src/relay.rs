@@ -347,6 +347,9 @@ impl<'a> Relay<'a> {
                     }
                     match refusal {
                         Some(refusal) => self.take_back(refusal, length),
+                        None if tag == tag::ERROR && !own && missing == 0 => {
+                            self.show_error(show, length, as_is);
+                        }
                         None => self.show(show, length, as_is),
                     }
                     if own && tag == tag::READY {
@@ -454,6 +457,22 @@ impl<'a> Relay<'a> {
             Show::Nothing => {}
         }
         self.server.inbox.consume(length);
+    }
+
+    /// Shows an error; in words of Weir's own if it was Weir that had the statement cancelled.
+    #[expect(clippy::fn_params_excessive_bools, reason = "a fact of the reply, not a mode")]
+    fn show_error(&mut self, show: Show, length: usize, as_is: bool) {
+        let cancelled = self.noticed.error == Some(SqlState::QUERY_CANCELED);
+        let running = self.server.running.as_ref().filter(|_| cancelled);
+        let stopped = running.and_then(|running| running.stopped());
+        let Some(cause) = stopped else { return self.show(show, length, as_is) };
+        // What was cleared before goes first.
+        self.copy_out(self.cleared);
+        self.server.inbox.consume(self.cleared);
+        self.cleared = 0;
+        let mut told = Vec::new();
+        let _told = cause.put(&mut told);
+        self.show(Show::Instead(told.into()), length, false);
     }
 
     /// Copies from the inbox: only for replies that Weir edits. Nothing is cleared at that time.

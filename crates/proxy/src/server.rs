@@ -13,7 +13,7 @@ use policy::prepared::ServerStatements;
 use policy::replies::Replies;
 use policy::reports::Reports;
 use policy::settings::Settings;
-use policy::{Epoch, NodeId, NodeView, Role};
+use policy::{Epoch, Gate, Health, NodeId, NodeView, Role, Topology};
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -53,6 +53,16 @@ impl Address {
             port: node.port,
             role: node.role,
             epoch,
+        }
+    }
+
+    /// Whether it is worth waiting for a server of this node, as what it was.
+    pub(crate) fn serves_in(&self, topology: &Topology) -> bool {
+        let here = |node: &&NodeView| self.is_of(node, topology.epoch);
+        let Some(node) = topology.node(self.node).filter(here) else { return false };
+        match self.role {
+            Role::Primary => topology.primary().is_some_and(|primary| primary.id == self.node),
+            Role::Replica | Role::Unknown => node.gate == Gate::Open && node.health != Health::Down,
         }
     }
 

@@ -108,11 +108,15 @@ impl Session {
     /// Serves the client until it leaves.
     pub(crate) async fn run(mut self) {
         let ending = loop {
+            if !self.group.open {
+                self.peer.timer.rests(self.status);
+            }
             let cycle = match self.next_cycle().await {
                 Ok(cycle) => cycle,
                 Err(ending) => break ending,
             };
             self.shows_work();
+            self.peer.timer.begins();
             if let Err(ending) = self.serve(cycle).await {
                 break ending;
             }
@@ -399,11 +403,15 @@ impl Session {
         );
         relay.retries = placed.retries;
         relay.ends(cycle.end);
-        let event = self.peer.unless_ended(relay.run(&mut closing)).await;
+        self.peer.timer.works();
+        let run = self.peer.unless_ended(relay.run(&mut closing));
+        let event = self.peer.unless_expelled(&self.worker, run).await;
         let settled = closing.settled;
         self.peer.runs_on(None);
-        let Some(event) = event else {
-            return Err(self.interrupted(Cause::Terminated, &noticed));
+        let event = match event {
+            Ok(Some(event)) => event,
+            Ok(None) => return Err(self.interrupted(Cause::Terminated, &noticed)),
+            Err(cause) => return Err(self.interrupted(cause, &noticed)),
         };
         if noticed.news.contains(&News::StalePlan) {
             self.retire_bound(cycle);

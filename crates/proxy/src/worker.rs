@@ -13,10 +13,10 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 use std::time::{Duration, Instant};
 
-use policy::NodeId;
 use policy::prepared::Interner;
 use policy::reports::KnownReports;
 use policy::settings::KnownSettings;
+use policy::{NodeId, Topology};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, mpsc, watch};
 use wire::CancelKey;
@@ -37,6 +37,7 @@ use crate::schema::Schemas;
 use crate::scope::Scopes;
 use crate::server::{Identity, ServerNumber, SessionNumber};
 use crate::shown::Second;
+use crate::timers::{self, Phase, Verdict};
 use crate::view::{ClusterView, Watched};
 
 /// How often idle servers are looked through.
@@ -60,6 +61,9 @@ pub(crate) struct Shared {
     /// Keys homes and fingerprints, so that clients can't aim at them.
     pub(crate) seed: [u64; 2],
 }
+
+/// A cluster's snapshots.
+type Changes = watch::Receiver<Arc<Topology>>;
 
 /// A user and the database, by the name that clients use.
 type UserIn = (Box<str>, Box<str>);
@@ -166,6 +170,8 @@ impl Worker {
     ) {
         let mut sweep = tokio::time::interval(SWEEP);
         sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut walked = now();
+        let mut walk = std::pin::pin!(tokio::time::sleep(Duration::ZERO));
         while !self.closing() {
             tokio::select! {
                 accepted = listener.accept() => if let Err(error) = self.accepted(accepted) {
@@ -176,6 +182,13 @@ impl Worker {
                 Some(mail) = inbox.mails.recv() => self.read_mail(mail),
                 Some(inquiry) = inbox.inquiries.recv() => self.answer(inquiry),
                 _ = sweep.tick() => self.sweep(),
+                () = &mut walk => {
+                    let passed = now().saturating_duration_since(walked);
+                    let pause = timers::walk(&self, passed);
+                    walked = now();
+                    let next = walked.checked_add(pause).unwrap_or(walked);
+                    walk.as_mut().reset(next.into());
+                }
                 changed = stage.changed() => if changed.is_err() { break },
             }
         }
@@ -213,7 +226,14 @@ impl Worker {
 
     fn read_mail(self: &Rc<Self>, mail: Mail) {
         match mail {
-            Mail::Free(count) => self.counted(&count).iter().for_each(|pool| pool.try_next()),
+            Mail::Free(count) => {
+                let mut pools = self.counted(&count);
+                pools.retain(|pool| pool.waiting_since().is_some());
+                pools.sort_by_key(|pool| pool.waiting_since());
+                for pool in pools {
+                    pool.try_next();
+                }
+            }
             Mail::Yield(count) => {
                 let pools = self.counted(&count);
                 let unused = pools.iter().filter(|pool| pool.idle_since().is_some());
@@ -308,6 +328,11 @@ impl Worker {
         }
     }
 
+    /// Goes through all sessions.
+    pub(crate) fn for_each_peer(&self, act: impl FnMut(&Rc<Peer>)) {
+        self.peers.borrow().values().map(|(_, peer)| peer).for_each(act);
+    }
+
     /// Makes a session known, so that it can be cancelled and woken.
     pub(crate) fn enter(&self, key: &CancelKey, peer: &Rc<Peer>) {
         self.peers.borrow_mut().insert(key.pid, (key.clone(), Rc::clone(peer)));
@@ -330,8 +355,13 @@ impl Worker {
         let running = {
             let peers = self.peers.borrow();
             let Some((whole, peer)) = peers.get(&key.pid) else { return };
-            let fits = key.secret.len() >= 4 && same(&key.secret, &whole.secret);
-            if fits { peer.running() } else { None }
+            if key.secret.len() < 4 || !same(&key.secret, &whole.secret) {
+                return;
+            }
+            if peer.timer.phase() == Phase::Waiting {
+                peer.judge(Verdict::Cancelled);
+            }
+            peer.running()
         };
         if let Some(running) = running {
             tokio::task::spawn_local(running.cancel(Rc::clone(self)));
@@ -363,7 +393,7 @@ impl Worker {
 
     /// A database and the pools of one user in it.
     pub(crate) fn database(
-        &self,
+        self: &Rc<Self>,
         user: &str,
         name: &str,
     ) -> Result<(Rc<Database>, Rc<Pools>), Refused> {
@@ -394,7 +424,7 @@ impl Worker {
         Ok((database, pools))
     }
 
-    fn cluster(&self, live: &Live, name: &str) -> Result<Rc<ClusterView>, Refused> {
+    fn cluster(self: &Rc<Self>, live: &Live, name: &str) -> Result<Rc<ClusterView>, Refused> {
         let mut clusters = self.clusters.borrow_mut();
         if let Some(view) = clusters.get(name) {
             return Ok(Rc::clone(view));
@@ -404,7 +434,19 @@ impl Worker {
         };
         let view = ClusterView::new(name, link);
         clusters.insert(name.to_owned(), Rc::clone(&view));
+        tokio::task::spawn_local(
+            Rc::clone(self).follow(view.topology.receiver(), Rc::clone(&view)),
+        );
         Ok(view)
+    }
+
+    /// Has clients decide anew who stand in line for a node that a change of topology took away.
+    async fn follow(self: Rc<Self>, mut topology: Changes, view: Rc<ClusterView>) {
+        while topology.changed().await.is_ok() {
+            let pools = self.pools.borrow();
+            let concerned = pools.values().filter(|pools| Rc::ptr_eq(&pools.cluster, &view));
+            concerned.for_each(|pools| pools.dissolve_lines());
+        }
     }
 }
 

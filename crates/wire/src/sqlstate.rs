@@ -73,6 +73,8 @@ impl SqlState {
     pub const IN_FAILED_SQL_TRANSACTION: Self = Self(*b"25P02");
     /// 25P03: idle in transaction session timeout.
     pub const IDLE_IN_TRANSACTION_SESSION_TIMEOUT: Self = Self(*b"25P03");
+    /// 25P04: transaction timeout (PostgreSQL 17).
+    pub const TRANSACTION_TIMEOUT: Self = Self(*b"25P04");
     /// 26000: invalid sql statement name.
     pub const INVALID_SQL_STATEMENT_NAME: Self = Self(*b"26000");
     /// 28000: invalid authorization.

@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Duration;
 
+use policy::Topology;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
@@ -50,6 +51,8 @@ pub(super) struct Line {
     /// The count that was full when it was last looked at.
     starves_at: Cell<Option<Which>>,
     begged: Cell<Option<std::time::Instant>>,
+    /// What the node is to those who wait.
+    address: RefCell<Option<Rc<Address>>>,
 }
 
 impl Line {
@@ -126,6 +129,7 @@ impl Pool {
         // Dropped behind `turn`: by then this waiter no longer counts.
         let _standing = Standing { pool: self, worker };
         let mut turn = self.line.join(Place::Last, since);
+        *self.line.address.borrow_mut() = Some(Rc::clone(address));
         loop {
             let sizes = self.sizes(worker);
             let reserve = Instant::now() >= reserve_from;
@@ -142,7 +146,10 @@ impl Pool {
                         return Ok(lease);
                     }
                 }
-                Ok(_) => {}
+                Ok(Ok(Turn::Try)) => {}
+                Ok(Err(_)) => {
+                    return Err(AcquireError::Replaced { node: Rc::clone(&address.name) });
+                }
                 Err(_) if until == give_up => return Err(self.gave_up(since, &sizes)),
                 Err(_) => continue,
             }
@@ -184,6 +191,11 @@ impl Pool {
         }
     }
 
+    /// Since when the first waiter waits.
+    pub(crate) fn waiting_since(&self) -> Option<Instant> {
+        self.line.waiters.borrow().front().map(|waiter| waiter.since)
+    }
+
     /// Lets the first waiter try to open a server.
     pub(crate) fn try_next(&self) {
         loop {
@@ -191,6 +203,17 @@ impl Pool {
             if waiter.turn.send(Turn::Try).is_ok() {
                 return;
             }
+        }
+    }
+
+    /// Sends all away who wait for what the node no longer is.
+    pub(crate) fn dissolve(&self, topology: &Topology) {
+        let replaced = !self.line.is_empty() && {
+            let address = self.line.address.borrow();
+            address.as_ref().is_some_and(|address| !address.serves_in(topology))
+        };
+        if replaced {
+            self.line.waiters.borrow_mut().clear();
         }
     }
 

@@ -104,6 +104,7 @@ impl From<SessionView> for SessionBody {
             mode: match view.mode {
                 PoolMode::Transaction => "transaction",
                 PoolMode::Session => "session",
+                PoolMode::Statement => "statement",
             },
             state: view.state.as_str(),
             state_seconds: view.state_for.as_secs(),

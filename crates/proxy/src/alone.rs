@@ -80,6 +80,7 @@ impl Session {
                     && modes.isolation != Some(Isolation::Serializable)
                     && modes.deferrable.is_none()
                     && self.database.returns_servers()
+                    && self.database.allows_blocks()
                     && !self.meaning.settings().is_serializable();
                 if !wanted {
                     return None;

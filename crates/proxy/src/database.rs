@@ -65,6 +65,11 @@ impl Database {
 
     /// Whether servers go back to the pool between transactions.
     pub(crate) fn returns_servers(&self) -> bool {
-        self.mode == PoolMode::Transaction
+        self.mode != PoolMode::Session
+    }
+
+    /// Whether a transaction may have more than one statement.
+    pub(crate) fn allows_blocks(&self) -> bool {
+        self.mode != PoolMode::Statement
     }
 }

@@ -45,6 +45,10 @@ pub(crate) enum Cause {
     Limit(Reached),
     /// The client cancelled a cycle that waited for a server.
     Cancelled,
+    /// A transaction block was to be opened in `mode: statement`.
+    BlockRefused,
+    /// One was left open all the same.
+    BlockLeft,
     /// The node's server could not be reached or did not let us in.
     NoServer { node: String, detail: String },
     /// The decision was to refuse.
@@ -88,6 +92,7 @@ impl Cause {
         match self {
             Self::Limit(reached) => reached.session_lives(),
             Self::Cancelled
+            | Self::BlockRefused
             | Self::NoServer { .. }
             | Self::Refused(_)
             | Self::NoPrimary { .. }
@@ -104,6 +109,7 @@ impl Cause {
             | Self::WrongPassword { .. }
             | Self::NoDatabase { .. }
             | Self::LoginTimeout
+            | Self::BlockLeft
             | Self::ServerLost { .. }
             | Self::PrimaryChanged
             | Self::Shutdown
@@ -125,6 +131,7 @@ impl Cause {
             Self::Limit(reached) => reached.code(),
             Self::LoginTimeout => SqlState::CONNECTION_FAILURE,
             Self::Cancelled => SqlState::QUERY_CANCELED,
+            Self::BlockRefused | Self::BlockLeft => SqlState::INVALID_TRANSACTION_STATE,
             Self::NoServer { .. } | Self::NoPrimary { .. } | Self::Refused(_) => {
                 SqlState::INSUFFICIENT_RESOURCES
             }
@@ -158,6 +165,9 @@ impl Cause {
             Self::LoginTimeout => "weir: the login took longer than client_login_timeout".into(),
             Self::Limit(reached) => reached.message().into(),
             Self::Cancelled => "canceling statement due to user request".into(),
+            Self::BlockRefused | Self::BlockLeft => {
+                "weir: transaction blocks are not allowed in statement pooling".into()
+            }
             Self::NoServer { node, detail } => format!("weir: no connection to node \"{node}\": {detail}").into(),
             Self::Refused(refusal) => format!("weir: {refusal}").into(),
             Self::NoPrimary { waited } => format!("weir: no primary appeared within {waited:?}").into(),
@@ -202,6 +212,12 @@ impl Cause {
             Self::LoginTimeout => "Check the network, or raise pool.client_login_timeout.",
             Self::Limit(reached) => reached.hint(),
             Self::Cancelled => "It waited for a server; nothing was run.",
+            Self::BlockRefused => {
+                "Send statements one by one, or give the database `mode: transaction`."
+            }
+            Self::BlockLeft => {
+                "Its transaction was rolled back; send statements one by one, or give the database `mode: transaction`."
+            }
             Self::NoServer { .. } => {
                 "Try again; if it lasts, look at the node and at its credentials."
             }
@@ -268,6 +284,7 @@ mod tests {
     fn a_session_that_lives_is_never_told_a_code_that_makes_pools_drop_it() {
         let living = [
             Cause::Cancelled,
+            Cause::BlockRefused,
             Cause::NoServer { node: "a".into(), detail: "refused".into() },
             Cause::Refused(Refusal::Stale),
             Cause::NoPrimary { waited: Duration::from_secs(1) },

@@ -11,7 +11,7 @@ use policy::{
     Ask, Decision, Epoch, FenceState, Pace, Preferences, Reason, Refusal, Role, Target, Topology,
     Wait, decide,
 };
-use sql::Class;
+use sql::{Class, Effect};
 use wire::TxStatus;
 
 use crate::error::Cause;
@@ -59,6 +59,7 @@ impl Session {
         reading: &Reading,
         attempt: Attempt,
     ) -> Result<Placed, Cause> {
+        self.may_open_a_block(reading)?;
         if self.lease.as_mut().is_some_and(|lease| lease.server().is_being_cancelled()) {
             Box::pin(self.cancel_delivered()).await;
         }
@@ -126,6 +127,18 @@ impl Session {
             placed.refused = Some(told.into());
         }
         Ok(Some(placed))
+    }
+
+    /// Whether the cycle keeps to one statement a transaction where nothing else is allowed.
+    ///
+    /// In a group that is open it is too late: its messages so far can't be taken back. If that
+    /// leaves a transaction open, the session ends ([`Self::settled`]).
+    fn may_open_a_block(&self, reading: &Reading) -> Result<(), Cause> {
+        let opens = |effect: &Effect| matches!(effect, Effect::Begin(_));
+        let refused = !self.database.allows_blocks()
+            && !self.group.open
+            && reading.effects().iter().any(opens);
+        if refused { Err(Cause::BlockRefused) } else { Ok(()) }
     }
 
     /// Whether only one server, if any, knows what the cycle asks for.

@@ -133,6 +133,10 @@ impl Session {
         if self.status == TxStatus::Idle {
             self.tell_changes();
         }
+        if self.status != TxStatus::Idle && !self.database.allows_blocks() {
+            drop(self.lease.take());
+            return Err(Cause::BlockLeft.into());
+        }
         self.draw(reading);
         self.hold(settled.hold);
         Ok(())

@@ -63,6 +63,8 @@ impl SqlState {
     pub const FEATURE_NOT_SUPPORTED: Self = Self(*b"0A000");
     /// 22023: invalid parameter value.
     pub const INVALID_PARAMETER_VALUE: Self = Self(*b"22023");
+    /// 25000: invalid transaction state.
+    pub const INVALID_TRANSACTION_STATE: Self = Self(*b"25000");
     /// 25001: active sql transaction.
     pub const ACTIVE_SQL_TRANSACTION: Self = Self(*b"25001");
     /// 25006: read only sql transaction.

@@ -17,6 +17,7 @@ mod routing;
 mod sessions;
 mod shutdown;
 mod state;
+mod statement;
 mod timeouts;
 mod tls;
 mod tools;

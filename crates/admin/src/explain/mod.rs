@@ -127,7 +127,9 @@ pub fn explain(question: &Question, view: &View<'_>) -> Result<Explanation, Expl
         now: view.now,
     };
     let decision = match view.rules.mode {
-        PoolMode::Transaction => policy::decide(&ask, view.topology, &Idle, 0),
+        PoolMode::Transaction | PoolMode::Statement => {
+            policy::decide(&ask, view.topology, &Idle, 0)
+        }
         PoolMode::Session => by_session(&ask, view.topology),
     };
     let place = if effect::is_local(&classified) {

@@ -26,6 +26,8 @@ pub struct DatabaseRules {
 pub enum PoolMode {
     /// After each transaction.
     Transaction,
+    /// After each statement; transaction blocks are refused.
+    Statement,
     /// When the client leaves. Every statement of the session goes to the primary.
     Session,
 }

@@ -20,8 +20,11 @@ pub(super) const OFF_OR_CLIENTS: RangeInclusive<u32> = 0..=1_000_000;
 const BOUNDED: RangeInclusive<Duration> = Duration::from_millis(1)..=DAY;
 
 /// The modes by their names in the file.
-pub(super) const MODES: [(&str, PoolMode); 2] =
-    [("transaction", PoolMode::Transaction), ("session", PoolMode::Session)];
+pub(super) const MODES: [(&str, PoolMode); 3] = [
+    ("transaction", PoolMode::Transaction),
+    ("session", PoolMode::Session),
+    ("statement", PoolMode::Statement),
+];
 
 /// Reads the rules, and the mode of databases that name none.
 pub(super) fn pool(root: &mut Section<'_>) -> (PoolRules, PoolMode) {

@@ -1,11 +1,13 @@
 //! Catalogs of the databases that clients use, kept as new as the primary's.
 //!
-//! One task per database: read, publish if anything changed, wait for a schema change or for half a
-//! minute. Knows nothing of what rows mean: that is `sql::CatalogBuilder`.
+//! One task per database that is in use: read, publish if anything changed, wait for a schema change
+//! or for half a minute; the catalog goes when nobody has used it for some time. Knows nothing of what rows mean: that is `sql::CatalogBuilder`.
+
+mod keep;
 
 use std::collections::{HashMap, hash_map};
 use std::fmt;
-use std::hash::{BuildHasher, DefaultHasher, Hash, Hasher, RandomState};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -14,25 +16,15 @@ use policy::{Signal, Topology};
 use sql::{Catalog, CatalogBuilder, CatalogError, CatalogPart, FunctionEffect};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 use tokio_postgres::{SimpleQueryMessage, SimpleQueryRow};
-use tracing::{debug, info, warn};
+use tracing::{debug, warn};
 
 use crate::ends::Catalogs;
 use crate::link::{Address, Door, LinkError};
-use crate::task::{Backoff, Complaint};
+use crate::task::Complaint;
 
-/// How long a catalog is believed when nobody reports a change: DDL may go past Weir.
-const BELIEVED: Duration = Duration::from_secs(27);
-
-/// Jitter on top of it.
-const SPREAD: Duration = Duration::from_secs(6);
-
-/// A migration is many statements: wait this long after the first for the others.
-const DEBOUNCE: Duration = Duration::from_millis(50);
-
-/// Pauses between attempts after a failure.
-const RETRY: (Duration, Duration) = (Duration::from_millis(500), BELIEVED);
+use self::keep::{Keeper, Wanted};
 
 /// The bound of reading one catalog as a whole.
 const WHOLE: Duration = Duration::from_secs(60);
@@ -58,6 +50,8 @@ pub(crate) struct Shared {
     pub(crate) catalogs: watch::Sender<Arc<Catalogs>>,
     /// What the operator says of functions.
     pub(crate) overrides: Vec<(String, FunctionEffect)>,
+    /// How long a catalog stays that nobody uses; zero is for ever.
+    pub(crate) forget_after: Duration,
     /// The version of the newest catalog. One for all databases and never reset: a database that
     /// was dropped and made anew must not meet the old one's cache entries.
     versions: AtomicU64,
@@ -88,10 +82,10 @@ impl Shared {
         door: Door,
         topology: watch::Receiver<Arc<Topology>>,
         catalogs: watch::Sender<Arc<Catalogs>>,
-        overrides: Vec<(String, FunctionEffect)>,
+        (overrides, forget_after): (Vec<(String, FunctionEffect)>, Duration),
     ) -> Self {
         let (versions, slots) = (AtomicU64::new(0), Semaphore::new(AT_ONCE));
-        Self { cluster, door, topology, catalogs, overrides, versions, slots }
+        Self { cluster, door, topology, catalogs, overrides, forget_after, versions, slots }
     }
 }
 
@@ -103,103 +97,47 @@ impl Loader {
 
     /// Loads what is wished for until nobody can wish any more. Dropping it ends all loads.
     pub(crate) async fn run(mut self) {
-        let mut databases: HashMap<Box<str>, watch::Sender<u64>> = HashMap::new();
+        let mut databases: HashMap<Box<str>, watch::Sender<Wanted>> = HashMap::new();
         let mut tasks = JoinSet::new();
         loop {
             tokio::select! {
                 wish = self.wishes.recv() => match wish {
-                    Some(Signal::Database(name)) => drop(self.known(name, &mut databases, &mut tasks)),
+                    Some(Signal::Database(name)) => self
+                        .known(name, &mut databases, &mut tasks)
+                        .send_modify(|wanted| wanted.users = wanted.users.saturating_add(1)),
+                    Some(Signal::Left(name)) => if let Some(known) = databases.get(&name) {
+                        known.send_modify(|wanted| wanted.users = wanted.users.saturating_sub(1));
+                    },
                     Some(Signal::SchemaChanged(name)) => self
                         .known(name, &mut databases, &mut tasks)
-                        .send_modify(|changes| *changes = changes.wrapping_add(1)),
+                        .send_modify(|wanted| wanted.changes = wanted.changes.wrapping_add(1)),
                     Some(Signal::Lost(_) | Signal::Promoted(_)) => {}
                     None => return,
                 },
                 Some(_ended) = tasks.join_next() => {
-                    databases.retain(|_, changes| !changes.is_closed());
+                    databases.retain(|_, wanted| !wanted.is_closed());
                 }
             }
         }
     }
 
-    /// The change counter of a database's task, which is started if there is none.
+    /// What is wanted of a database's task, which is started if there is none.
     fn known(
         &self,
         name: Box<str>,
-        databases: &mut HashMap<Box<str>, watch::Sender<u64>>,
+        databases: &mut HashMap<Box<str>, watch::Sender<Wanted>>,
         tasks: &mut JoinSet<()>,
-    ) -> watch::Sender<u64> {
+    ) -> watch::Sender<Wanted> {
         match databases.entry(name) {
             hash_map::Entry::Occupied(known) if !known.get().is_closed() => known.get().clone(),
             entry @ (hash_map::Entry::Occupied(_) | hash_map::Entry::Vacant(_)) => {
-                let (changes, seen) = watch::channel(0);
+                let (wanted, seen) = watch::channel(Wanted::default());
                 let name = entry.key().clone();
-                tasks.spawn(keep(Arc::clone(&self.shared), name, seen));
-                entry.insert_entry(changes).get().clone()
+                tasks.spawn(Keeper::new(Arc::clone(&self.shared), name, seen).run());
+                entry.insert_entry(wanted).get().clone()
             }
         }
     }
-}
-
-/// Keeps one database's catalog until the database is gone.
-async fn keep(shared: Arc<Shared>, database: Box<str>, mut changed: watch::Receiver<u64>) {
-    let mut topology = shared.topology.clone();
-    let mut retry = Backoff::new(RETRY.0, RETRY.1);
-    let (mut digest, mut complaint) = (None, Complaint::default());
-    while let Some(primary) = primary(&mut topology).await {
-        // Before the first byte is sent: a change that comes while rows are read is loaded anew.
-        changed.mark_unchanged();
-        let pause = match shared.refresh(&primary, &database, &mut digest).await {
-            Ok(()) => {
-                complaint.settle();
-                retry.reset();
-                believed(&database)
-            }
-            Err(LoadError::Link(error)) if error.is_no_such_database() => {
-                info!(
-                    cluster = &*shared.cluster,
-                    database = &*database,
-                    "the database is gone; its catalog is forgotten"
-                );
-                shared.forget(&database);
-                return;
-            }
-            Err(error) => {
-                shared.complain(&database, &error, &mut complaint);
-                retry.pause()
-            }
-        };
-        tokio::select! {
-            change = changed.changed() => match change {
-                Ok(()) => sleep(DEBOUNCE).await,
-                Err(_) => return,
-            },
-            () = sleep(pause) => {}
-            () = moved(&mut topology, &primary) => {}
-        }
-    }
-}
-
-/// Waits for a primary; `None` when the owner of the topology is gone.
-async fn primary(topology: &mut watch::Receiver<Arc<Topology>>) -> Option<Address> {
-    let seen = topology.wait_for(|topology| topology.primary().is_some()).await.ok()?;
-    seen.primary().map(|node| Address { host: node.host.clone(), port: node.port })
-}
-
-/// Waits until another node is primary: its catalog may lack what the old one had.
-async fn moved(topology: &mut watch::Receiver<Arc<Topology>>, old: &Address) {
-    let other = |topology: &Arc<Topology>| {
-        topology.primary().is_some_and(|node| node.host != old.host || node.port != old.port)
-    };
-    // Without an owner of the topology the task ends at its next turn.
-    drop(topology.wait_for(other).await);
-}
-
-/// [`BELIEVED`] and up to [`SPREAD`] more, so that a hundred databases don't ask at once.
-fn believed(database: &str) -> Duration {
-    let spread = u64::try_from(SPREAD.as_millis()).unwrap_or(u64::MAX);
-    let draw = RandomState::new().hash_one(database).checked_rem(spread).unwrap_or(0);
-    BELIEVED.saturating_add(Duration::from_millis(draw))
 }
 
 impl Shared {
@@ -242,10 +180,11 @@ impl Shared {
         Ok(Rows { digest: digest(&parts), parts })
     }
 
-    fn forget(&self, database: &str) {
+    /// Whether it was known.
+    fn forget(&self, database: &str) -> bool {
         self.catalogs.send_if_modified(|all| {
             all.contains_key(database) && Arc::make_mut(all).remove(database).is_some()
-        });
+        })
     }
 
     /// Warns once of each new trouble; the old catalog stays in use.

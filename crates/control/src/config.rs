@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use policy::cluster::{NodeSpec, Timing};
 
@@ -20,6 +21,8 @@ pub struct ClusterConfig {
     pub read_only_functions: Vec<String>,
     /// Functions that write although their catalog entry does not say so.
     pub write_functions: Vec<String>,
+    /// How long the catalog of a database stays that nobody uses; zero is for ever.
+    pub forget_after: Duration,
 }
 
 /// The login that probes, asks for positions and reads catalogs.

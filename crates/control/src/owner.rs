@@ -169,7 +169,9 @@ impl Owner {
         match signal {
             Signal::Lost(node) | Signal::Promoted(node) => self.urge(node),
             // The loader lives as long as this task: both are parts of one future.
-            named @ (Signal::Database(_) | Signal::SchemaChanged(_)) => drop(wishes.send(named)),
+            named @ (Signal::Database(_) | Signal::Left(_) | Signal::SchemaChanged(_)) => {
+                drop(wishes.send(named));
+            }
         }
     }
 

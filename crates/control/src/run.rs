@@ -49,7 +49,7 @@ pub async fn run(config: ClusterConfig, ends: Ends, shutdown: impl Future<Output
         Door { patience: CATALOG_PATIENCE, ..door.as_ref().clone() },
         ends.topology.subscribe(),
         ends.catalogs,
-        overrides(config.read_only_functions, config.write_functions),
+        (overrides(config.read_only_functions, config.write_functions), config.forget_after),
     );
     let mut owner =
         Owner::new(Arc::clone(&cluster), Cluster::new(&config.name, config.timing, now()), door);

@@ -9,8 +9,10 @@ pub enum Signal {
     Lost(NodeId),
     /// A server of this node said `in_hot_standby=off`: probe it now.
     Promoted(NodeId),
-    /// A client logged in to this database: its catalog is wanted from now on.
+    /// This database is used: its catalog is wanted from now on.
     Database(Box<str>),
+    /// Who said so uses it no more; said once for each time.
+    Left(Box<str>),
     /// A statement that changes the schema ended in this database: load its catalog anew.
     SchemaChanged(Box<str>),
 }

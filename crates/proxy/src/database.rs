@@ -13,6 +13,8 @@ use crate::view::ClusterView;
 use crate::worker::Shared;
 
 /// One database.
+///
+/// Control keeps its catalog as long as a worker has one of these.
 #[derive(Debug)]
 pub(crate) struct Database {
     /// The name that clients use.
@@ -24,6 +26,12 @@ pub(crate) struct Database {
     pub(crate) classes: Classes,
     pub(crate) reads: Rc<Preferences>,
     mode: PoolMode,
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        self.cluster.signal(Signal::Left(self.dbname.as_ref().into()));
+    }
 }
 
 impl Database {

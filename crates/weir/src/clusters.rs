@@ -37,16 +37,16 @@ impl Clusters {
             Self { links: HashMap::new(), commands: BTreeMap::new(), tasks: JoinSet::new(), stop };
         let wanted = |name: &String| only.is_none_or(|only| only == name);
         for (name, cluster) in settings.clusters.iter().filter(|(name, _)| wanted(name)) {
-            clusters.watch(name, cluster, &settings.tls.server);
+            clusters.watch(name, cluster, settings);
         }
         clusters
     }
 
-    fn watch(&mut self, name: &str, cluster: &Cluster, tls: &ServerTls) {
+    fn watch(&mut self, name: &str, cluster: &Cluster, settings: &Settings) {
         let (link, commands, ends) = channels(name);
         let mut stop = self.stop.subscribe();
         let stopped = async move { drop(stop.wait_for(|stop| *stop).await) };
-        self.tasks.spawn(control::run(config(name, cluster, tls), ends, stopped));
+        self.tasks.spawn(control::run(config(name, cluster, settings), ends, stopped));
         self.links.insert(name.to_owned(), link);
         self.commands.insert(name.to_owned(), commands);
     }
@@ -105,7 +105,7 @@ fn nothing_known(cluster: &str) -> Topology {
     }
 }
 
-fn config(name: &str, cluster: &Cluster, tls: &ServerTls) -> ClusterConfig {
+fn config(name: &str, cluster: &Cluster, settings: &Settings) -> ClusterConfig {
     let monitor = &cluster.monitor;
     ClusterConfig {
         name: name.to_owned(),
@@ -114,11 +114,13 @@ fn config(name: &str, cluster: &Cluster, tls: &ServerTls) -> ClusterConfig {
             user: monitor.user.clone(),
             password: monitor.password.as_ref().map(|password| password.expose().to_owned()),
             database: monitor.database.clone(),
-            tls: probe_tls(tls),
+            tls: probe_tls(&settings.tls.server),
         },
         timing: Timing { probe_idle: cluster.probe_interval, ..Timing::default() },
         read_only_functions: cluster.read_only_functions.clone(),
         write_functions: cluster.write_functions.clone(),
+        // Its last server was kept for as long.
+        forget_after: settings.pool.server_idle_timeout,
     }
 }
 

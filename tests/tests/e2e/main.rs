@@ -18,6 +18,7 @@ mod sessions;
 mod shutdown;
 mod state;
 mod statement;
+mod tenants;
 mod timeouts;
 mod tls;
 mod tools;

@@ -294,12 +294,28 @@ pub async fn ask(
 async fn catalog(link: &ClusterLink, dbname: &str, patience: Duration) -> Option<Arc<Catalog>> {
     let mut catalogs = link.catalogs.clone();
     if !catalogs.borrow().contains_key(dbname) {
-        // Without control there is nobody to load it, and the wait below ends at once.
-        drop(link.signals.send(Signal::Database(dbname.into())));
+        let _use = Use::begin(link, dbname);
         let loaded = catalogs.wait_for(|catalogs| catalogs.contains_key(dbname));
         drop(tokio::time::timeout(patience, loaded).await);
     }
     catalogs.borrow().get(dbname).map(Arc::clone)
+}
+
+/// A database in use; control may forget its catalog some time after this is dropped.
+struct Use<'a>(&'a ClusterLink, &'a str);
+
+impl<'a> Use<'a> {
+    fn begin(link: &'a ClusterLink, dbname: &'a str) -> Self {
+        // Without control there is nobody to load the catalog, and a wait for it ends at once.
+        drop(link.signals.send(Signal::Database(dbname.into())));
+        Self(link, dbname)
+    }
+}
+
+impl Drop for Use<'_> {
+    fn drop(&mut self) {
+        drop(self.0.signals.send(Signal::Left(self.1.into())));
+    }
 }
 
 /// `POST /v1/explain`.

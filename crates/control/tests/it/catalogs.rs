@@ -1,7 +1,9 @@
 //! Catalogs are as new as the primary's schema.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use control::Catalogs;
 use policy::Signal;
 use sql::Catalog;
 use testkit::Cluster;
@@ -82,6 +84,41 @@ async fn a_database_that_does_not_exist_is_forgotten() {
         }
     };
     assert!(again.version() > first.version());
+}
+
+#[tokio::test]
+async fn a_catalog_is_forgotten_some_time_after_its_last_user_left_and_comes_back_with_the_next() {
+    let cluster = Cluster::builder().start().unwrap();
+    let forget_after = Duration::from_millis(300);
+    let mut rig = Plan { forget_after, ..Plan::of(&cluster) }.start();
+    for _ in 0..2 {
+        rig.signals.send(Signal::Database(DB.into())).unwrap();
+    }
+    rig.signals.send(Signal::Database("postgres".into())).unwrap();
+    let first = newer(&mut rig, DB, None).await.version();
+    newer(&mut rig, "postgres", None).await;
+    rig.signals.send(Signal::Left(DB.into())).unwrap();
+    let gone = |all: &Arc<Catalogs>| !all.contains_key(DB);
+    let early = timeout(forget_after * 3, rig.catalogs.wait_for(gone)).await.is_ok();
+    assert!(!early, "one user is left");
+    rig.signals.send(Signal::Left(DB.into())).unwrap();
+    drop(timeout(PATIENCE, rig.catalogs.wait_for(gone)).await.unwrap().unwrap());
+    assert!(rig.catalogs.borrow().contains_key("postgres"));
+    rig.signals.send(Signal::Database(DB.into())).unwrap();
+    newer(&mut rig, DB, Some(first)).await;
+    assert!(rig.log().contains("nobody uses the database any more"), "{}", rig.log());
+}
+
+#[tokio::test]
+async fn a_database_that_is_made_after_its_first_client_came_is_found_by_the_next_one() {
+    let cluster = Cluster::builder().start().unwrap();
+    let mut rig = Plan::of(&cluster).start();
+    rig.signals.send(Signal::Database("late".into())).unwrap();
+    rig.signals.send(Signal::Database(DB.into())).unwrap();
+    newer(&mut rig, DB, None).await;
+    cluster.primary().psql("CREATE DATABASE late").unwrap();
+    rig.signals.send(Signal::Database("late".into())).unwrap();
+    newer(&mut rig, "late", None).await;
 }
 
 #[tokio::test]

@@ -20,6 +20,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 pub(crate) struct Plan {
     pub(crate) nodes: Vec<NodeSpec>,
     pub(crate) monitor: Monitor,
+    pub(crate) forget_after: Duration,
 }
 
 /// A running control and the data path's and the admin API's ends of its channels.
@@ -50,7 +51,8 @@ impl Plan {
     /// Some nodes.
     pub(crate) fn among(nodes: &[Node]) -> Self {
         let monitor = Monitor { password: Some("weir_monitor".into()), ..Monitor::default() };
-        Self { nodes: nodes.iter().map(spec).collect(), monitor }
+        let forget_after = Duration::ZERO;
+        Self { nodes: nodes.iter().map(spec).collect(), monitor, forget_after }
     }
 
     /// Uses TLS.
@@ -83,6 +85,7 @@ impl Plan {
             timing: Timing::default(),
             read_only_functions: Vec::new(),
             write_functions: Vec::new(),
+            forget_after: self.forget_after,
         };
         let log = Log::default();
         let thread = spawn(config, ends, stopped, log.clone());

@@ -53,9 +53,10 @@ async fn an_idle_server_of_one_user_makes_room_for_another_user() {
 
 #[tokio::test]
 async fn who_waits_for_another_users_server_gets_one_although_that_user_never_rests() {
-    let (_cluster, weir) = rig(0, &pool(&[("max_db_connections", "1")]));
+    let (_cluster, weir) =
+        rig(0, &pool(&[("max_db_connections", "1"), ("query_wait_timeout", "5s")]));
     let mut busy = tokio::task::JoinSet::new();
-    for _ in 0..3 {
+    for _ in 0..12 {
         let client = weir.client().await;
         busy.spawn(async move {
             loop {

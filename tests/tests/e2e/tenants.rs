@@ -114,7 +114,7 @@ async fn what_weir_knows_of_a_tenant_goes_when_nobody_uses_it() {
 #[tokio::test]
 async fn a_tenant_at_its_quota_disturbs_no_other() {
     let quotas = "{ app: {}, 'tenant_*': { pool_size: 2, max_db_connections: 1, max_db_client_connections: 3 } }";
-    let (cluster, weir) = rig(0, &tenants(quotas, &[("query_wait_timeout", "500ms")]));
+    let (cluster, weir) = rig(0, &tenants(quotas, &[("query_wait_timeout", "3s")]));
     for name in ["tenant_1", "tenant_2"] {
         create(cluster.primary(), name);
     }
@@ -131,7 +131,7 @@ async fn a_tenant_at_its_quota_disturbs_no_other() {
         assert_eq!(one(&modest, "SELECT 1").await, "1");
         slowest = slowest.max(since.elapsed());
     }
-    assert!(slowest < Duration::from_millis(400), "{slowest:?}");
+    assert!(slowest < Duration::from_secs(2), "{slowest:?}");
     let (code, message, _) = waiting.await.unwrap();
     assert_eq!(code, "53300");
     assert!(message.contains("max_db_connections is 1"), "{message}");

@@ -10,7 +10,8 @@ use weir_tests::{Config, Raw, now, tags};
 use crate::limits::servers;
 use crate::{failure, one, pool, rig, soon, told};
 
-const TIMEOUT: Duration = Duration::from_millis(300);
+/// The limit of most tests: a loaded machine must not reach it by itself.
+const TIMEOUT: Duration = Duration::from_secs(1);
 
 fn login(weir: &weir_tests::Weir) -> Raw {
     Raw::login(weir.port(), "app", &[]).unwrap()
@@ -35,7 +36,7 @@ fn active(node: &Node) -> usize {
 
 #[tokio::test]
 async fn a_query_beyond_query_timeout_is_cancelled_and_its_session_lives_on_the_same_server() {
-    let (cluster, weir) = rig(1, &pool(&[("query_timeout", "300ms"), ("default_pool_size", "1")]));
+    let (cluster, weir) = rig(1, &pool(&[("query_timeout", "1s"), ("default_pool_size", "1")]));
     let client = weir.client().await;
     for (node, route) in [(cluster.primary(), "primary"), (cluster.replicas()[0], "replica")] {
         let hint = format!("/* weir: route={route} */");
@@ -44,9 +45,9 @@ async fn a_query_beyond_query_timeout_is_cancelled_and_its_session_lives_on_the_
         let (code, message, help) = failure(&client, &format!("{hint} SELECT pg_sleep(60)")).await;
         let took = since.elapsed();
         assert_eq!(code, "57014");
-        assert_eq!(message, "weir: canceling statement due to query_timeout (300ms)");
+        assert_eq!(message, "weir: canceling statement due to query_timeout (1s)");
         assert!(help.contains("query_timeout"), "{help}");
-        assert!(took >= TIMEOUT && took < Duration::from_secs(3), "{took:?}");
+        assert!(took >= TIMEOUT && took < Duration::from_secs(5), "{took:?}");
         assert_eq!(active(node), 0);
         assert_eq!(one(&client, &format!("{hint} SELECT pg_backend_pid()")).await, pid);
         // By the extended protocol too.
@@ -59,12 +60,12 @@ async fn a_query_beyond_query_timeout_is_cancelled_and_its_session_lives_on_the_
 
 #[test]
 fn rows_that_came_before_the_timeout_stand_before_the_error() {
-    let (_cluster, weir) = rig(0, &pool(&[("query_timeout", "300ms")]));
+    let (_cluster, weir) = rig(0, &pool(&[("query_timeout", "1s")]));
     let mut raw = login(&weir);
     let heard = raw.talk(&query("SELECT n, pg_sleep(0.02) FROM generate_series(1, 1000) AS n"));
     let words = tags(&heard);
     assert!(words.starts_with("TD") && words.ends_with("DEZ"), "{words}");
-    assert!(words.len() > 8 && words.len() < 60, "{words}");
+    assert!(words.len() > 8 && words.len() < 200, "{words}");
     let (code, message, _) = heard[heard.len() - 2].error();
     assert_eq!(code, "57014");
     assert!(message.contains("query_timeout"), "{message}");
@@ -73,12 +74,12 @@ fn rows_that_came_before_the_timeout_stand_before_the_error() {
 
 #[tokio::test]
 async fn a_query_that_waits_for_a_server_beyond_query_timeout_is_refused() {
-    let (_cluster, weir) = rig(0, &pool(&[("query_timeout", "300ms"), ("default_pool_size", "1")]));
+    let (_cluster, weir) = rig(0, &pool(&[("query_timeout", "1s"), ("default_pool_size", "1")]));
     let (holder, waiter) = (weir.client().await, weir.client().await);
     holder.batch_execute("BEGIN; SELECT 1").await.unwrap();
     let (code, message, hint) = failure(&waiter, "SELECT 1").await;
     assert_eq!(code, "57014");
-    assert!(message.contains("query_timeout (300ms); nothing was run"), "{message}");
+    assert!(message.contains("query_timeout (1s); nothing was run"), "{message}");
     assert!(hint.contains("pool"), "{hint}");
     holder.batch_execute("COMMIT").await.unwrap();
     assert_eq!(one(&waiter, "SELECT 1").await, "1");
@@ -133,7 +134,7 @@ async fn a_late_timeout_never_hits_the_next_statement_of_anybody() {
 
 #[test]
 fn a_copy_that_stalls_ends() {
-    let (cluster, weir) = rig(0, &pool(&[("query_timeout", "300ms")]));
+    let (cluster, weir) = rig(0, &pool(&[("query_timeout", "1s")]));
     let mut raw = login(&weir);
     raw.query("CREATE TABLE t (x text)");
     assert_eq!(raw.talk_until(&query("COPY t FROM STDIN"), b'G').len(), 1);
@@ -146,7 +147,7 @@ fn a_copy_that_stalls_ends() {
 
 #[test]
 fn a_server_that_does_not_heed_is_closed_and_the_client_told_that_nobody_knows() {
-    let (cluster, weir) = rig(0, &pool(&[("query_timeout", "200ms"), ("default_pool_size", "1")]));
+    let (cluster, weir) = rig(0, &pool(&[("query_timeout", "500ms"), ("default_pool_size", "1")]));
     let mut raw = login(&weir);
     let pid = raw.query("SELECT pg_backend_pid() FROM pg_class LIMIT 1").unwrap();
     signal(&pid, "STOP");
@@ -162,7 +163,7 @@ fn a_server_that_does_not_heed_is_closed_and_the_client_told_that_nobody_knows()
 
 #[test]
 fn a_group_that_is_left_open_ends() {
-    let (cluster, weir) = rig(0, &pool(&[("query_timeout", "200ms")]));
+    let (cluster, weir) = rig(0, &pool(&[("query_timeout", "500ms")]));
     let mut raw = login(&weir);
     raw.send(&[parse("", "SELECT 1"), bind("", ""), execute("", 0), flush()].concat());
     for tag in [b'1', b'2', b'D', b'C'] {
@@ -172,10 +173,13 @@ fn a_group_that_is_left_open_ends() {
     weir_tests::eventually("its server is closed", crate::SOON, || active(cluster.primary()) == 0);
 }
 
+/// The limit of silence.
+const SILENCE: Duration = Duration::from_millis(500);
+
 #[test]
 fn who_is_silent_within_a_transaction_is_closed_and_the_transaction_rolled_back() {
     let (cluster, weir) =
-        rig(1, &pool(&[("idle_transaction_timeout", "300ms"), ("default_pool_size", "1")]));
+        rig(1, &pool(&[("idle_transaction_timeout", "500ms"), ("default_pool_size", "1")]));
     login(&weir).query("CREATE TABLE t (n int)");
     for (begin, then) in [
         ("BEGIN", "INSERT INTO t VALUES (1)"),
@@ -187,15 +191,15 @@ fn who_is_silent_within_a_transaction_is_closed_and_the_transaction_rolled_back(
         raw.talk(&query(begin));
         // Active for longer than the limit, and never silent for as long.
         let since = now();
-        while since.elapsed() < TIMEOUT * 2 && !then.is_empty() && then != "SELECT 1/0" {
+        while since.elapsed() < SILENCE * 2 && !then.is_empty() && then != "SELECT 1/0" {
             raw.query("SELECT pg_sleep(0.05)");
         }
         raw.talk(&query(then));
         let since = now();
         let (code, message, hint) = expelled(&mut raw);
-        assert!(since.elapsed() >= TIMEOUT.mul_f32(0.9), "{begin}, {then}");
+        assert!(since.elapsed() >= SILENCE.mul_f32(0.9), "{begin}, {then}");
         assert_eq!(code, "25P03", "{begin}, {then}: {message}");
-        assert!(message.contains("idle_transaction_timeout (300ms)"), "{message}");
+        assert!(message.contains("idle_transaction_timeout (500ms)"), "{message}");
         assert!(hint.contains("idle_transaction_timeout"), "{hint}");
     }
     let mut raw = login(&weir);
@@ -208,32 +212,32 @@ fn who_is_silent_within_a_transaction_is_closed_and_the_transaction_rolled_back(
 #[test]
 fn who_is_silent_between_transactions_is_closed_and_who_is_not_is_not() {
     for mode in ["transaction", "session"] {
-        let (_cluster, weir) = rig(0, &pool(&[("client_idle_timeout", "300ms"), ("mode", mode)]));
+        let (_cluster, weir) = rig(0, &pool(&[("client_idle_timeout", "500ms"), ("mode", mode)]));
         let (mut silent, mut busy) = (login(&weir), login(&weir));
         assert_eq!(silent.query("SELECT 1").as_deref(), Some("1"));
         let since = now();
-        while since.elapsed() < TIMEOUT * 3 {
+        while since.elapsed() < SILENCE * 3 {
             assert!(busy.query("SELECT pg_sleep(0.02)").is_some());
         }
         let (code, message, hint) = expelled(&mut silent);
         assert_eq!(code, "57P05", "{message}");
-        assert!(message.contains("client_idle_timeout (300ms)"), "{message}");
+        assert!(message.contains("client_idle_timeout (500ms)"), "{message}");
         assert!(hint.contains("client_idle_timeout"), "{hint}");
         // A statement that is longer than the limit is no silence.
-        assert!(busy.query("SELECT pg_sleep(0.7)").is_some());
+        assert!(busy.query("SELECT pg_sleep(1.1)").is_some());
         assert_eq!(busy.query("SELECT 2").as_deref(), Some("2"));
     }
 }
 
 #[tokio::test]
 async fn a_transaction_beyond_its_limit_is_cancelled_and_who_rolls_back_lives() {
-    let (cluster, weir) = rig(0, &pool(&[("transaction_timeout", "300ms")]));
+    let (cluster, weir) = rig(0, &pool(&[("transaction_timeout", "1s")]));
     let client = weir.client().await;
     client.batch_execute("CREATE TABLE t (n int)").await.unwrap();
     client.batch_execute("BEGIN; INSERT INTO t VALUES (1)").await.unwrap();
     let (code, message, hint) = failure(&client, "SELECT pg_sleep(60)").await;
     assert_eq!(code, "57014");
-    assert_eq!(message, "weir: canceling statement due to transaction_timeout (300ms)");
+    assert_eq!(message, "weir: canceling statement due to transaction_timeout (1s)");
     assert!(hint.starts_with("Roll back"), "{hint}");
     assert_eq!(failure(&client, "SELECT 1").await.0, "25P02");
     client.batch_execute("ROLLBACK").await.unwrap();
@@ -250,12 +254,12 @@ async fn a_transaction_beyond_its_limit_is_cancelled_and_who_rolls_back_lives() 
 
 #[test]
 fn who_does_not_end_a_transaction_beyond_its_limit_is_closed() {
-    let (cluster, weir) = rig(0, &pool(&[("transaction_timeout", "300ms")]));
+    let (cluster, weir) = rig(0, &pool(&[("transaction_timeout", "1s")]));
     let mut silent = login(&weir);
     silent.talk(&query("BEGIN; SELECT 1"));
     let (code, message, _) = expelled(&mut silent);
     assert_eq!(code, "25P04");
-    assert!(message.contains("transaction_timeout (300ms)"), "{message}");
+    assert!(message.contains("transaction_timeout (1s)"), "{message}");
     let mut stubborn = login(&weir);
     stubborn.talk(&query("BEGIN"));
     let heard = stubborn.talk(&query("SELECT pg_sleep(60)"));
@@ -337,13 +341,13 @@ async fn who_waits_in_line_for_a_primary_that_is_replaced_goes_to_the_new_one() 
 
 #[tokio::test]
 async fn statements_sent_at_once_are_each_timed_by_themselves() {
-    let (_cluster, weir) = rig(0, &pool(&[("query_timeout", "300ms")]));
+    let (_cluster, weir) = rig(0, &pool(&[("query_timeout", "1s")]));
     let mut raw = login(&weir);
     let part = |name, seconds| {
         let sql = format!("SELECT pg_sleep({seconds})");
         [parse(name, &sql), bind("", name), execute("", 0), sync()].concat()
     };
-    raw.send(&[part("a", 0.2), part("b", 0.2), part("c", 60.0), part("d", 0.0)].concat());
+    raw.send(&[part("a", 0.6), part("b", 0.6), part("c", 60.0), part("d", 0.0)].concat());
     let words: Vec<String> = (0..4).map(|_| tags(&raw.until_ready())).collect();
     assert_eq!(words, ["12DCZ", "12DCZ", "12EZ", "12DCZ"]);
 }

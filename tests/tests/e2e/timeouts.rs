@@ -36,7 +36,13 @@ fn active(node: &Node) -> usize {
 
 #[tokio::test]
 async fn a_query_beyond_query_timeout_is_cancelled_and_its_session_lives_on_the_same_server() {
-    let (cluster, weir) = rig(1, &pool(&[("query_timeout", "1s"), ("default_pool_size", "1")]));
+    // Nothing but the node's end sends a read of the replica's elsewhere.
+    let reads = [("consistency", "eventual"), ("max_lag", "off")];
+    let config = Config {
+        reads: reads.map(|(name, value)| (name, value.to_owned())).into(),
+        ..pool(&[("query_timeout", "1s"), ("default_pool_size", "1")])
+    };
+    let (cluster, weir) = rig(1, &config);
     let client = weir.client().await;
     for (node, route) in [(cluster.primary(), "primary"), (cluster.replicas()[0], "replica")] {
         let hint = format!("/* weir: route={route} */");

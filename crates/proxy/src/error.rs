@@ -59,6 +59,8 @@ pub(crate) enum Cause {
     ServerLost { node: String, during: Lost },
     /// The primary changed under an open transaction.
     PrimaryChanged,
+    /// A replication connection leads to a node that is not the primary any more.
+    PrimaryReplaced { node: String },
     /// Weir is shutting down.
     Shutdown,
     /// An administrator ended the session.
@@ -112,6 +114,7 @@ impl Cause {
             | Self::BlockLeft
             | Self::ServerLost { .. }
             | Self::PrimaryChanged
+            | Self::PrimaryReplaced { .. }
             | Self::Shutdown
             | Self::Terminated
             | Self::NoCluster { .. } => false,
@@ -143,7 +146,9 @@ impl Cause {
             }
             Self::NoSequenceValue => SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE,
             Self::NoStatement { .. } => SqlState::INVALID_SQL_STATEMENT_NAME,
-            Self::Shutdown | Self::Terminated => SqlState::ADMIN_SHUTDOWN,
+            Self::Shutdown | Self::Terminated | Self::PrimaryReplaced { .. } => {
+                SqlState::ADMIN_SHUTDOWN
+            }
             Self::BadSetting { .. } => SqlState::INVALID_PARAMETER_VALUE,
             Self::NotOnReplica { .. } => SqlState::READ_ONLY_SQL_TRANSACTION,
         }
@@ -179,6 +184,9 @@ impl Cause {
                 format!("weir: the connection to node \"{node}\" was lost").into()
             }
             Self::PrimaryChanged => "weir: the primary changed during the transaction, which is lost".into(),
+            Self::PrimaryReplaced { node } => {
+                format!("terminating replication connection because the primary changed; it led to node \"{node}\"").into()
+            }
             Self::NoSequenceValue => {
                 "weir: no sequence value is known here: the server that drew it may have served others since".into()
             }
@@ -234,6 +242,9 @@ impl Cause {
             }
             Self::StalePlan => "Prepare the statement again: its tables have changed.",
             Self::NoStatement { .. } => "Prepare it first.",
+            Self::PrimaryReplaced { .. } => {
+                "Reconnect; look whether the new primary has the slot and the position that you need."
+            }
             Self::Shutdown => "Reconnect.",
             Self::Terminated => "An administrator ended this session on the admin port; reconnect.",
             Self::BadSetting { .. } => {

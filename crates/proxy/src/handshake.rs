@@ -22,6 +22,7 @@ use crate::error::Cause;
 use crate::metrics::Side;
 use crate::pool::AcquireError;
 use crate::pools::Pools;
+use crate::replication;
 use crate::server::ConnectError;
 use crate::session::{Changed, LastRoute, Session};
 use crate::shown::{Login, Shown};
@@ -125,12 +126,6 @@ impl Handshake {
         if self.worker.closing() {
             return Err(Cause::Shutdown.into());
         }
-        if startup
-            .get("replication")
-            .is_some_and(|value| !matches!(value, "false" | "off" | "no" | "0"))
-        {
-            return Err(Cause::Unsupported("a replication connection").into());
-        }
         let mut admission = Admission::new(&self.worker)?;
         self.negotiate(&startup).await?;
         self.authenticate(&startup).await?;
@@ -225,6 +220,9 @@ impl Handshake {
     async fn serve(self, startup: StartupMessage, admission: Admission) {
         let worker = Rc::clone(&self.worker);
         worker.enter(&admission.key, &admission.peer);
+        if replication::is_asked_for(&startup) {
+            return Box::pin(self.replicate(&startup, admission)).await;
+        }
         match self.session(startup, &admission).await {
             Ok(session) => {
                 tokio::task::spawn_local(async move {
@@ -241,6 +239,26 @@ impl Handshake {
                 handshake.refuse(refused).await;
             }
         }
+    }
+
+    /// Opens a server for a replication connection, greets the client, and joins them.
+    async fn replicate(mut self, startup: &StartupMessage, admission: Admission) {
+        let worker = Rc::clone(&self.worker);
+        let opened = match replication::Opened::of(&worker, startup).await {
+            Ok(opened) => opened,
+            Err(refused) => {
+                worker.leave(&admission.key);
+                return self.refuse(refused).await;
+            }
+        };
+        let greeting = opened.greeting(&admission, startup.minor);
+        if self.stream.write_all(&greeting).await.is_ok() {
+            worker.metrics.logins.inc();
+            worker.metrics.clients.inc();
+            opened.with(&worker, &admission.peer, self.stream, &self.inbox).run().await;
+            worker.metrics.clients.dec();
+        }
+        worker.leave(&admission.key);
     }
 
     async fn session(
@@ -413,7 +431,8 @@ fn protocol(problem: impl std::fmt::Display) -> Refused {
     Refused::Told(Cause::Protocol(problem.to_string()))
 }
 
-fn passed(error: AcquireError) -> Refused {
+/// What a login is told whose server could not be had: the server's own words, if it said any.
+pub(crate) fn passed(error: AcquireError) -> Refused {
     if let AcquireError::Connect { error: ConnectError::Refused { message, .. }, .. } = error {
         return Refused::Passed(message);
     }

@@ -15,6 +15,7 @@
 //! | `server.rs`, `login.rs`, `greeting.rs`, `settings.rs` | how is a server opened and brought to a session's settings? |
 //! | `handshake.rs`, `admission.rs`, `places.rs` | how does a client become a session? |
 //! | `timers.rs` | how long may a session do what it does? |
+//! | `replication.rs` | what if a client wants to replicate? |
 //! | `worker.rs` | what does one thread own? |
 //! | `inquiry.rs`, `shown.rs`, `peer.rs` | what may others see of a session, and do to it? |
 //! | `error.rs` | what is a client told? |
@@ -46,6 +47,7 @@ mod pools;
 mod reading;
 mod refresh;
 mod relay;
+mod replication;
 mod schema;
 mod scope;
 mod server;

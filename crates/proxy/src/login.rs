@@ -33,14 +33,14 @@ impl Login {
         Self { stream, inbox: Vec::new(), used: 0 }
     }
 
-    /// Proves the identity and reads up to the first `ReadyForQuery`.
-    pub(crate) async fn run(mut self, identity: &Identity) -> Result<LoggedIn, ConnectError> {
+    /// Sends the startup parameters, proves the identity and reads up to the first `ReadyForQuery`.
+    pub(crate) async fn run(
+        mut self,
+        identity: &Identity,
+        params: &[(&str, &str)],
+    ) -> Result<LoggedIn, ConnectError> {
         let mut out = Vec::with_capacity(64);
-        wire::put_startup(
-            &mut out,
-            0,
-            &[("user", &identity.user), ("database", &identity.database)],
-        );
+        wire::put_startup(&mut out, 0, params);
         self.stream.write_all(&out).await?;
         self.authenticate(identity).await?;
         let mut key = None;

@@ -182,20 +182,8 @@ impl Server {
         identity: &Identity,
         worker: &Worker,
     ) -> Result<Self, ConnectError> {
-        let (tls, limit) = {
-            let live = worker.live();
-            (live.server_tls.clone(), live.pool.server_connect_timeout)
-        };
-        let login = async {
-            let stream = open(&address.host, address.port, &tls).await?;
-            Login::new(stream).run(identity).await
-        };
-        let logged_in = if limit.is_zero() {
-            login.await
-        } else {
-            let timed_out = |_| Err(ConnectError::Io(io::ErrorKind::TimedOut.into()));
-            tokio::time::timeout(limit, login).await.unwrap_or_else(timed_out)
-        };
+        let params = [("user", &*identity.user), ("database", &*identity.database)];
+        let logged_in = log_in(&address, identity, &params, worker).await;
         Ok(Self::new(address, logged_in?, worker))
     }
 
@@ -282,6 +270,32 @@ impl Server {
         self.outbox.release();
         self.idle_since = now;
     }
+}
+
+/// Connects and logs in with a startup packet of these parameters, within `server_connect_timeout`.
+///
+/// Cancel-safe: dropping the future closes the connection.
+///
+/// # Errors
+///
+/// [`ConnectError`]; the caller tells its client, and control if the node is to blame.
+pub(crate) async fn log_in(
+    address: &Address,
+    identity: &Identity,
+    params: &[(&str, &str)],
+    worker: &Worker,
+) -> Result<LoggedIn, ConnectError> {
+    let live = worker.live();
+    let limit = live.pool.server_connect_timeout;
+    let login = async {
+        let stream = open(&address.host, address.port, &live.server_tls).await?;
+        Login::new(stream).run(identity, params).await
+    };
+    if limit.is_zero() {
+        return login.await;
+    }
+    let timed_out = |_| Err(ConnectError::Io(io::ErrorKind::TimedOut.into()));
+    tokio::time::timeout(limit, login).await.unwrap_or_else(timed_out)
 }
 
 pub(crate) async fn open(host: &str, port: u16, tls: &ServerTls) -> Result<Stream, ConnectError> {

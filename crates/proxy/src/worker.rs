@@ -424,7 +424,12 @@ impl Worker {
         Ok((database, pools))
     }
 
-    fn cluster(self: &Rc<Self>, live: &Live, name: &str) -> Result<Rc<ClusterView>, Refused> {
+    /// This worker's view of a cluster.
+    pub(crate) fn cluster(
+        self: &Rc<Self>,
+        live: &Live,
+        name: &str,
+    ) -> Result<Rc<ClusterView>, Refused> {
         let mut clusters = self.clusters.borrow_mut();
         if let Some(view) = clusters.get(name) {
             return Ok(Rc::clone(view));

@@ -376,10 +376,6 @@ fn what_a_startup_asks_for_beyond_weir_is_negotiated_or_refused() {
     raw.send(&[&8_u32.to_be_bytes()[..], &80_877_104_u32.to_be_bytes()].concat());
     assert_eq!(raw.some().as_deref(), Some(&b"N"[..]));
 
-    let refused = Raw::login(rig.weir.port(), "app", &[("replication", "database")]);
-    let (code, message, hint) = refused.expect_err("it is not offered").error();
-    assert_eq!(code, "0A000", "{message}");
-    assert!(!hint.is_empty());
     let refused = Raw::login(rig.weir.port(), "app", &[("options", "-c role=postgres")]);
     assert_eq!(refused.expect_err("app is no superuser").error().0, "42501");
     rig.unharmed("odd startups");

@@ -13,6 +13,7 @@ mod own;
 mod pooling;
 mod prepared;
 mod programs;
+mod replication;
 mod routing;
 mod sessions;
 mod shutdown;

@@ -24,10 +24,15 @@ run: deps ## A primary, two replicas and Weir in front of them, until Ctrl-C
 	@exec scripts/run.sh
 
 .PHONY: test
-test: test-deps ## All tests: unit, end to end on real clusters, documentation, deploy/
+test: test-deps ## All tests: unit, end to end on real clusters, PostgreSQL's own, documentation, deploy/
 	scripts/test.sh --workspace
 	cargo test --locked --workspace --doc
+	scripts/regress.sh
 	$(MAKE) deploy-check
+
+.PHONY: regress
+regress: test-deps ## PostgreSQL's own regression suite, straight and through Weir (part of `make test`)
+	scripts/regress.sh
 
 .PHONY: check
 check: check-deps ## What must hold before a commit: style, walls, quick tests, licences

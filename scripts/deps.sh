@@ -101,6 +101,7 @@ case "${1:-}" in
     need promtool prometheus
     need openssl openssl
     need python3 python3
+    need bzip2 bzip2
     install_packages
     cargo_tool cargo-nextest "$nextest" --no-default-features --features default-no-update ||
       say "cargo-nextest can't be built here; cargo test is used instead"

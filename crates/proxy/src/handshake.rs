@@ -225,6 +225,7 @@ impl Handshake {
         }
         match self.session(startup, &admission).await {
             Ok(session) => {
+                let session = Box::new(session);
                 tokio::task::spawn_local(async move {
                     worker.metrics.logins.inc();
                     worker.metrics.clients.inc();

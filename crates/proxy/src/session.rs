@@ -106,7 +106,9 @@ pub(crate) struct Session {
 
 impl Session {
     /// Serves the client until it leaves.
-    pub(crate) async fn run(mut self) {
+    ///
+    /// Boxed, since a future holds its arguments twice, and those of the futures within it again.
+    pub(crate) async fn run(mut self: Box<Self>) {
         let ending = loop {
             if !self.group.open {
                 self.peer.timer.rests(self.status);
@@ -511,7 +513,7 @@ impl Session {
         }
     }
 
-    async fn leave(mut self, ending: Ending) {
+    async fn leave(mut self: Box<Self>, ending: Ending) {
         let word = self.last_word(&Noticed::default());
         if let (Ending::Told(cause), LastWord::Owed) = (ending, word) {
             tracing::info!(session = self.number.0, %cause, "session ended");

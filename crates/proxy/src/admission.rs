@@ -5,23 +5,15 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use wire::CancelKey;
-
 use crate::error::{Cause, Reached};
 use crate::handshake::Refused;
-use crate::peer::Peer;
+use crate::peer::{LONG, Peer};
 use crate::places::{Place, Whose};
 use crate::worker::Worker;
-
-/// Length of the secret in a key of protocol 3.0.
-const SHORT: usize = 4;
-/// Length of the secret in a key of protocol 3.2, as PostgreSQL 18 makes it.
-const LONG: usize = 32;
 
 /// A client's place; given back at drop.
 #[derive(Debug)]
 pub(crate) struct Admission {
-    pub(crate) key: CancelKey,
     pub(crate) peer: Rc<Peer>,
     clients: Arc<AtomicU32>,
     places: Option<[Place; 2]>,
@@ -40,12 +32,8 @@ impl Admission {
         }
         let mut random = [0_u8; LONG];
         let filled = getrandom::fill(&mut random);
-        let admission = Self {
-            key: CancelKey { pid: worker.next_pid(), secret: random.to_vec() },
-            peer: Rc::default(),
-            clients,
-            places: None,
-        };
+        let peer = Rc::new(Peer::new(worker.next_pid(), random));
+        let admission = Self { peer, clients, places: None };
         filled.map_err(|_| Refused::Silently)?;
         Ok(admission)
     }
@@ -75,17 +63,6 @@ impl Admission {
             take(Whose::User, user, of_user.unwrap_or(all.max_user_client_connections))?,
         ]);
         Ok(())
-    }
-
-    /// The key as a client of this minor protocol version may be told it.
-    ///
-    /// A short key is the beginning of the long one, so the registry needs to hold only the latter.
-    pub(crate) fn key_for(&self, minor: u16) -> CancelKey {
-        let length = if minor >= 2 { LONG } else { SHORT };
-        CancelKey {
-            pid: self.key.pid,
-            secret: self.key.secret.iter().take(length).copied().collect(),
-        }
     }
 }
 

@@ -219,7 +219,7 @@ impl Handshake {
     /// for the memory that its login took.
     async fn serve(self, startup: StartupMessage, admission: Admission) {
         let worker = Rc::clone(&self.worker);
-        worker.enter(&admission.key, &admission.peer);
+        worker.enter(&admission.peer);
         if replication::is_asked_for(&startup) {
             return Box::pin(self.replicate(&startup, admission)).await;
         }
@@ -232,11 +232,11 @@ impl Handshake {
                     session.run().await;
                     worker.metrics.clients.dec();
                     admission.peer.gone(&worker.metrics);
-                    worker.leave(&admission.key);
+                    worker.leave(&admission.peer);
                 });
             }
             Err((handshake, refused)) => {
-                worker.leave(&admission.key);
+                worker.leave(&admission.peer);
                 handshake.refuse(refused).await;
             }
         }
@@ -248,7 +248,7 @@ impl Handshake {
         let opened = match replication::Opened::of(&worker, startup).await {
             Ok(opened) => opened,
             Err(refused) => {
-                worker.leave(&admission.key);
+                worker.leave(&admission.peer);
                 return self.refuse(refused).await;
             }
         };
@@ -259,7 +259,7 @@ impl Handshake {
             opened.with(&worker, &admission.peer, self.stream, &self.inbox).run().await;
             worker.metrics.clients.dec();
         }
-        worker.leave(&admission.key);
+        worker.leave(&admission.peer);
     }
 
     async fn session(
@@ -296,7 +296,7 @@ impl Handshake {
         let mut out = Vec::with_capacity(512);
         wire::put_auth_ok(&mut out);
         crate::greeting::put(&mut out, &reports);
-        wire::put_backend_key(&mut out, &admission.key_for(startup.minor));
+        wire::put_backend_key(&mut out, &admission.peer.key_for(startup.minor));
         wire::put_ready(&mut out, TxStatus::Idle);
         self.stream.write_all(&out).await?;
         let scope_of = startup.user().into();

@@ -19,14 +19,26 @@ use crate::worker::{Stage, Worker};
 /// How long a cancel request may take, connecting included.
 const CANCEL_LIMIT: Duration = Duration::from_secs(10);
 
+/// Length of the secret in a key of protocol 3.0.
+const SHORT: usize = 4;
+/// Length of the secret in a key of protocol 3.2, as PostgreSQL 18 makes it.
+pub(crate) const LONG: usize = 32;
+
 /// A session as the rest of its worker sees it.
-#[derive(Debug, Default)]
 pub(crate) struct Peer {
+    pid: i32,
+    secret: [u8; LONG],
     running: RefCell<Option<Rc<Running>>>,
     waker: RefCell<Option<Waker>>,
     shown: OnceCell<Shown>,
     ended: Cell<bool>,
     pub(crate) timer: Timer,
+}
+
+impl std::fmt::Debug for Peer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Peer").field("pid", &self.pid).finish_non_exhaustive()
+    }
 }
 
 /// How to cancel what one server does.
@@ -117,6 +129,38 @@ async fn wait_for_end(stream: &mut Stream) {
 }
 
 impl Peer {
+    /// A session with this key, which runs nothing.
+    pub(crate) fn new(pid: i32, secret: [u8; LONG]) -> Self {
+        Self {
+            timer: Timer::default(),
+            pid,
+            secret,
+            running: RefCell::default(),
+            waker: RefCell::default(),
+            shown: OnceCell::new(),
+            ended: Cell::new(false),
+        }
+    }
+
+    /// The process ID that its client was told.
+    pub(crate) fn pid(&self) -> i32 {
+        self.pid
+    }
+
+    /// The key as a client of this minor protocol version may be told it.
+    ///
+    /// A short secret is the beginning of the long one.
+    pub(crate) fn key_for(&self, minor: u16) -> CancelKey {
+        let length = if minor >= 2 { LONG } else { SHORT };
+        CancelKey { pid: self.pid, secret: self.secret.iter().take(length).copied().collect() }
+    }
+
+    /// Whether a secret is the session's, in a time that does not tell where they differ.
+    pub(crate) fn knows(&self, secret: &[u8]) -> bool {
+        (SHORT..=LONG).contains(&secret.len())
+            && secret.iter().zip(&self.secret).fold(0_u8, |differ, (a, b)| differ | (a ^ b)) == 0
+    }
+
     /// Takes note of the server that works for the session now.
     pub(crate) fn runs_on(&self, running: Option<Rc<Running>>) {
         if let Some(running) = &running {

@@ -128,7 +128,7 @@ impl Opened {
         for (name, value) in &*self.server.greeting {
             wire::put_parameter_status(&mut out, name.as_bytes(), value.as_bytes());
         }
-        wire::put_backend_key(&mut out, &admission.key_for(minor));
+        wire::put_backend_key(&mut out, &admission.peer.key_for(minor));
         wire::put_ready(&mut out, TxStatus::Idle);
         out
     }

@@ -97,7 +97,7 @@ pub(crate) struct Worker {
     clusters: RefCell<HashMap<String, Rc<ClusterView>>>,
     databases: RefCell<HashMap<Box<str>, Rc<Database>>>,
     pools: RefCell<HashMap<UserIn, Rc<Pools>>>,
-    peers: RefCell<HashMap<i32, (CancelKey, Rc<Peer>)>>,
+    peers: RefCell<HashMap<i32, Rc<Peer>>>,
     sessions: Cell<u64>,
     servers: Cell<NonZeroU64>,
     started: Instant,
@@ -271,7 +271,7 @@ impl Worker {
     }
 
     fn wake_all(&self) {
-        self.peers.borrow().values().for_each(|(_, peer)| peer.wake());
+        self.peers.borrow().values().for_each(|peer| peer.wake());
     }
 
     /// The newest settings.
@@ -330,17 +330,17 @@ impl Worker {
 
     /// Goes through all sessions.
     pub(crate) fn for_each_peer(&self, act: impl FnMut(&Rc<Peer>)) {
-        self.peers.borrow().values().map(|(_, peer)| peer).for_each(act);
+        self.peers.borrow().values().for_each(act);
     }
 
     /// Makes a session known, so that it can be cancelled and woken.
-    pub(crate) fn enter(&self, key: &CancelKey, peer: &Rc<Peer>) {
-        self.peers.borrow_mut().insert(key.pid, (key.clone(), Rc::clone(peer)));
+    pub(crate) fn enter(&self, peer: &Rc<Peer>) {
+        self.peers.borrow_mut().insert(peer.pid(), Rc::clone(peer));
     }
 
     /// Forgets a session.
-    pub(crate) fn leave(&self, key: &CancelKey) {
-        self.peers.borrow_mut().remove(&key.pid);
+    pub(crate) fn leave(&self, peer: &Peer) {
+        self.peers.borrow_mut().remove(&peer.pid());
     }
 
     /// Cancels what the session of this key runs, wherever that is.
@@ -354,10 +354,8 @@ impl Worker {
         }
         let running = {
             let peers = self.peers.borrow();
-            let Some((whole, peer)) = peers.get(&key.pid) else { return };
-            if key.secret.len() < 4 || !same(&key.secret, &whole.secret) {
-                return;
-            }
+            let peer = peers.get(&key.pid).filter(|peer| peer.knows(&key.secret));
+            let Some(peer) = peer else { return };
             if peer.timer.phase() == Phase::Waiting {
                 peer.judge(Verdict::Cancelled);
             }
@@ -453,12 +451,6 @@ impl Worker {
             concerned.for_each(|pools| pools.dissolve_lines());
         }
     }
-}
-
-/// Whether `given` is the beginning of `secret`, in a time that does not tell where they differ.
-fn same(given: &[u8], secret: &[u8]) -> bool {
-    given.len() <= secret.len()
-        && given.iter().zip(secret).fold(0_u8, |differ, (a, b)| differ | (a ^ b)) == 0
 }
 
 /// Now, by a clock that tests can pause.

@@ -3,7 +3,7 @@
 //! A worker keeps a free list; a [`Buffer`] takes its memory at the first byte and gives it back
 //! when it is empty, so that an idle client costs no buffer at all.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 /// Size of a pooled buffer, bytes: large enough that big results need few system calls.
 pub(crate) const CHUNK: usize = 32 * 1024;
@@ -14,11 +14,24 @@ const KEPT: usize = 256;
 #[derive(Debug, Default)]
 pub(crate) struct Buffers {
     free: RefCell<Vec<Vec<u8>>>,
+    /// The fewest that were free at a time since the last [`Self::trim`].
+    spare: Cell<usize>,
 }
 
 impl Buffers {
     fn take(&self) -> Vec<u8> {
-        self.free.borrow_mut().pop().unwrap_or_else(|| vec![0; CHUNK])
+        let mut free = self.free.borrow_mut();
+        let taken = free.pop();
+        self.spare.set(self.spare.get().min(free.len()));
+        taken.unwrap_or_else(|| vec![0; CHUNK])
+    }
+
+    /// Gives back what nobody needed since the last call: a rush must not be paid for for ever.
+    pub(crate) fn trim(&self) {
+        let mut free = self.free.borrow_mut();
+        let kept = free.len().saturating_sub(self.spare.get());
+        free.truncate(kept);
+        self.spare.set(kept);
     }
 
     fn give(&self, bytes: Vec<u8>) {
@@ -189,6 +202,28 @@ mod tests {
         buffer.consume(3);
         buffer.release(&buffers);
         assert_eq!(buffers.free.borrow().len(), 1);
+    }
+
+    #[test]
+    fn buffers_that_nobody_needed_for_a_while_are_given_back() {
+        let (buffers, mut one, mut two) =
+            (Buffers::default(), Buffer::default(), Buffer::default());
+        for buffer in [&mut one, &mut two] {
+            put(buffer, &buffers, b"a", CHUNK);
+        }
+        for buffer in [&mut one, &mut two] {
+            buffer.consume(1);
+            buffer.release(&buffers);
+        }
+        buffers.trim();
+        assert_eq!(buffers.free.borrow().len(), 2, "both were needed since the start");
+        put(&mut one, &buffers, b"a", CHUNK);
+        one.consume(1);
+        one.release(&buffers);
+        buffers.trim();
+        assert_eq!(buffers.free.borrow().len(), 1, "one was enough");
+        buffers.trim();
+        assert_eq!(buffers.free.borrow().len(), 0);
     }
 
     #[test]

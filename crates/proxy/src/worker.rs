@@ -258,9 +258,11 @@ impl Worker {
         self.pools.borrow().values().flat_map(|pools| pools.counted(count)).collect()
     }
 
-    /// Closes idle servers whose time has come, and forgets users and databases that nobody uses.
+    /// Closes idle servers whose time has come, and forgets users, databases and buffers that nobody
+    /// uses.
     fn sweep(self: &Rc<Self>) {
         self.count_seconds();
+        self.buffers.trim();
         let mut all = self.pools.borrow_mut();
         all.values().for_each(|pools| pools.sweep(self));
         all.retain(|_, pools| Rc::strong_count(pools) > 1 || !pools.is_empty());

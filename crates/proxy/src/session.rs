@@ -119,7 +119,8 @@ impl Session {
             };
             self.shows_work();
             self.peer.timer.begins();
-            if let Err(ending) = self.serve(cycle).await {
+            // An idle client must not pay for the room that a cycle takes.
+            if let Err(ending) = Box::pin(self.serve(cycle)).await {
                 break ending;
             }
             self.shows_rest();
@@ -127,7 +128,7 @@ impl Session {
             self.inbound.release(&self.worker.buffers);
             self.outbound.release();
         };
-        self.leave(ending).await;
+        Box::pin(self.leave(ending)).await;
     }
 
     async fn serve(&mut self, cycle: Cycle) -> Result<(), Ending> {
@@ -217,7 +218,8 @@ impl Session {
                     let tag = tag.escape_ascii();
                     return Err(Cause::Protocol(format!("unknown message type {tag}")).into());
                 }
-                Gathered::More => self.relay_kept().await?,
+                Gathered::More if self.lease.is_none() => self.read_more().await?,
+                Gathered::More => Box::pin(self.relay_kept()).await?,
             }
         }
     }

@@ -59,6 +59,14 @@ bench: bench-deps ## pgbench through Weir, PgBouncer and a bare relay, in one ru
 	cargo build --locked --release -p weir --bin weir -p weir-bench --bins
 	target/release/bench $(BENCH)
 
+# make load LOAD="--idle 2000": options of target/release/load.
+LOAD ?=
+
+.PHONY: load
+load: test-deps ## What 10,000 idle clients cost, and whether 1,000 busy ones are served alike
+	cargo build --locked --release -p weir-tests --bins
+	ulimit -n "$$(ulimit -Hn)" && target/release/load $(LOAD)
+
 .PHONY: docs
 docs: ## Check links in documents, and that all words of metrics and logs are explained
 	scripts/docs.sh

@@ -7,6 +7,7 @@ mod bad_input;
 mod cancel;
 mod consistency;
 mod conversations;
+mod crowd;
 mod failover;
 mod limits;
 mod own;

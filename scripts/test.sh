@@ -4,6 +4,8 @@
 # Usage: scripts/test.sh SELECTION…      such as --workspace, or -p wire -p sql
 set -euo pipefail
 cd "$(dirname "$0")/.."
+# Tests of many clients want more open files than the usual 1024.
+ulimit -n "$(ulimit -Hn)" || true
 if cargo nextest --version >/dev/null 2>&1; then
   cargo nextest run --locked --no-fail-fast "$@"
 else

@@ -16,8 +16,25 @@ use wire::{Authentication, ClientExchange, Credentials, tag};
 
 use crate::{now, say};
 
+/// Files for what else goes on in the process: other tests, and its own.
+const OTHER_FILES: usize = 600;
+
 /// Logins under way at a time: a crowd gathers, it does not rush.
 const AT_A_TIME: usize = 32;
+
+/// How many clients this process may have, by its limit of open files.
+///
+/// # Panics
+///
+/// When `/proc` does not say.
+#[must_use]
+#[expect(clippy::expect_used, reason = "a test on another system than Linux has failed")]
+pub fn most() -> usize {
+    let limits = std::fs::read_to_string("/proc/self/limits").expect("Linux");
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
+    let soft = line.and_then(|line| line.split_whitespace().next()).expect("a limit of files");
+    soft.parse().unwrap_or(usize::MAX).saturating_sub(OTHER_FILES)
+}
 
 /// How a crowd comes in.
 #[derive(Clone)]

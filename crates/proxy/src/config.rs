@@ -15,7 +15,7 @@ use policy::{Answers, Signal, Ticket, Topology};
 use tokio::sync::{mpsc, watch};
 use wire::Verifier;
 
-pub use self::databases::{DatabaseRules, Databases, PoolMode};
+pub use self::databases::{DatabaseRules, Databases, PinRule, PoolMode};
 pub(crate) use self::limits::limit;
 pub use self::limits::{DatabaseLimits, PoolRules, Sizes, UserLimits};
 

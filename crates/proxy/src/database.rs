@@ -7,7 +7,7 @@ use policy::{Preferences, Signal};
 use sql::Catalog;
 
 use crate::classes::Classes;
-use crate::config::{DatabaseRules, PoolMode};
+use crate::config::{DatabaseRules, PinRule, PoolMode};
 use crate::schema::Schema;
 use crate::view::ClusterView;
 use crate::worker::Shared;
@@ -26,6 +26,7 @@ pub(crate) struct Database {
     pub(crate) classes: Classes,
     pub(crate) reads: Rc<Preferences>,
     mode: PoolMode,
+    pin: PinRule,
 }
 
 impl Drop for Database {
@@ -51,6 +52,7 @@ impl Database {
             classes: Classes::new(shared.seed),
             reads: Rc::new(rules.reads.clone()),
             mode: rules.mode,
+            pin: rules.pin,
         }
     }
 
@@ -58,7 +60,8 @@ impl Database {
     pub(crate) fn still(&self, rules: &DatabaseRules, cluster: &Rc<ClusterView>) -> bool {
         let dbname = rules.dbname.as_deref().unwrap_or(&self.name);
         Rc::ptr_eq(&self.cluster, cluster)
-            && (&*self.dbname, self.mode, &*self.reads) == (dbname, rules.mode, &rules.reads)
+            && (&*self.dbname, &*self.reads) == (dbname, &rules.reads)
+            && (self.mode, self.pin) == (rules.mode, rules.pin)
     }
 
     /// Its catalog, once it is loaded.
@@ -69,6 +72,11 @@ impl Database {
     /// When servers go back to the pool.
     pub(crate) fn mode(&self) -> PoolMode {
         self.mode
+    }
+
+    /// Whether a session may keep a server longer than its transaction.
+    pub(crate) fn allows_pins(&self) -> bool {
+        self.pin == PinRule::Allow || self.mode == PoolMode::Session
     }
 
     /// Whether servers go back to the pool between transactions.

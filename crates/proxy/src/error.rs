@@ -69,6 +69,8 @@ pub(crate) enum Cause {
     NoCluster { name: String },
     /// `currval` or `lastval` where no server remembers the session's last sequence value.
     NoSequenceValue,
+    /// The statement would keep the session on one server, and the database forbids that.
+    PinRefused { pin: &'static str },
     /// A prepared statement would answer with other columns than the client was told.
     StalePlan,
     /// `DEALLOCATE` of a statement that the client does not have.
@@ -101,6 +103,7 @@ impl Cause {
             | Self::BadSetting { .. }
             | Self::NoSequenceValue
             | Self::NoStatement { .. }
+            | Self::PinRefused { .. }
             | Self::StalePlan
             | Self::NotOnReplica { .. } => true,
             Self::NotPostgres(_)
@@ -144,7 +147,9 @@ impl Cause {
             Self::ServerLost { during: Lost::Read, .. } | Self::PrimaryChanged => {
                 SqlState::CONNECTION_FAILURE
             }
-            Self::NoSequenceValue => SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE,
+            Self::NoSequenceValue | Self::PinRefused { .. } => {
+                SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE
+            }
             Self::NoStatement { .. } => SqlState::INVALID_SQL_STATEMENT_NAME,
             Self::Shutdown | Self::Terminated | Self::PrimaryReplaced { .. } => {
                 SqlState::ADMIN_SHUTDOWN
@@ -189,6 +194,9 @@ impl Cause {
             }
             Self::NoSequenceValue => {
                 "weir: no sequence value is known here: the server that drew it may have served others since".into()
+            }
+            Self::PinRefused { pin } => {
+                format!("weir: the statement would keep the session on one server ({pin}), and this database has pin: never").into()
             }
             Self::StalePlan => "cached plan must not change result type".into(),
             Self::NoStatement { name } => format!("prepared statement \"{name}\" does not exist").into(),
@@ -239,6 +247,9 @@ impl Cause {
             }
             Self::NoSequenceValue => {
                 "Use RETURNING, or ask within the transaction that drew it, or give the database `mode: session`."
+            }
+            Self::PinRefused { .. } => {
+                "docs/routing.md, section Pins, names what works without; or give the database pin: allow."
             }
             Self::StalePlan => "Prepare the statement again: its tables have changed.",
             Self::NoStatement { .. } => "Prepare it first.",
@@ -302,6 +313,7 @@ mod tests {
             Cause::BadSetting { name: "weir.route".into(), problem: "x".into() },
             Cause::NoSequenceValue,
             Cause::NoStatement { name: "x".into() },
+            Cause::PinRefused { pin: "x" },
             Cause::NotOnReplica { why: "x" },
         ];
         for cause in living {

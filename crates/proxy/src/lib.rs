@@ -35,6 +35,7 @@ mod forward;
 mod greeting;
 mod handshake;
 mod intake;
+mod kept;
 mod login;
 mod metrics;
 mod noticed;

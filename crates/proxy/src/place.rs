@@ -63,15 +63,33 @@ impl Session {
         if self.lease.as_mut().is_some_and(|lease| lease.server().is_being_cancelled()) {
             Box::pin(self.cancel_delivered()).await;
         }
-        let placed = if let Some(placed) = self.place_held(reading)? {
+        let refused_pin = self.refused_pin(reading);
+        if let (Some(cause), TxStatus::Idle, None) = (&refused_pin, self.status, &self.lease) {
+            return Err(cause.clone());
+        }
+        let mut placed = if let Some(placed) = self.place_held(reading)? {
             placed
         } else if self.asks_for_value(reading) {
             self.place_where_drawn()?
         } else {
             self.place_unless_refused(reading, attempt).await?
         };
+        if let Some(cause) = refused_pin {
+            let mut told = Vec::new();
+            let _told = cause.put(&mut told);
+            placed.refused = Some(told.into());
+        }
         self.worker.metrics.routed(placed.side, placed.reason);
         Ok(placed)
+    }
+
+    /// Why the cycle must not run where the database forbids pins: it would begin one.
+    fn refused_pin(&self, reading: &Reading) -> Option<Cause> {
+        if self.database.allows_pins() {
+            return None;
+        }
+        let pin = self.meaning.would_pin(reading.effects())?;
+        Some(Cause::PinRefused { pin: pin.as_str() })
     }
 
     /// Waits until the cancel request for the session's last statement can't hit the next one.

@@ -165,7 +165,10 @@ impl Opened {
 ///
 /// Physical replication belongs to no database (libpq names one `replication`): where there is but
 /// one cluster, any name will do.
-fn place(worker: &Rc<Worker>, startup: &StartupMessage) -> Result<(Rc<ClusterView>, String), Refused> {
+fn place(
+    worker: &Rc<Worker>,
+    startup: &StartupMessage,
+) -> Result<(Rc<ClusterView>, String), Refused> {
     let live = worker.live();
     let name = startup.database();
     if let Some(rules) = live.database(name) {

@@ -30,7 +30,7 @@ use crate::reading::Reading;
 use crate::relay::{Event, Refusal, Relay};
 use crate::scope::ScopeFence;
 use crate::server::{ServerNumber, SessionNumber};
-use crate::settle::{Closing, Unsettled};
+use crate::settle::Closing;
 use crate::stream::Stream;
 use crate::worker::{Stage, Worker};
 
@@ -225,7 +225,7 @@ impl Session {
     }
 
     /// Reads once; holds no buffer while there is nothing to read.
-    async fn read_more(&mut self) -> Result<(), Ending> {
+    pub(crate) async fn read_more(&mut self) -> Result<(), Ending> {
         let (worker, peer) = (&self.worker, &self.peer);
         let stage = self.must_go_from();
         let (stream, inbound) = (&mut self.stream, &mut self.inbound);
@@ -311,70 +311,6 @@ impl Session {
             node = %placed.node, reason = placed.reason.as_str(), class = reading.class.as_str(), "cycle"
         );
         Ok(())
-    }
-
-    /// Waits for the client while the session keeps a server, which may speak too: the answers of
-    /// a group that is open, a notification, its end.
-    async fn relay_kept(&mut self) -> Result<(), Ending> {
-        let stage = self.must_go_from();
-        let Some(lease) = self.lease.as_mut() else { return self.read_more().await };
-        let open = self.group.open;
-        let mut aside = Noticed::default();
-        if open {
-            self.peer.runs_on(lease.server().running.clone());
-        }
-        let mut relay = Relay::new(
-            &mut self.stream,
-            (&mut self.inbound, &mut self.held, &mut self.outbound),
-            lease.server(),
-            (&mut self.statements, &mut self.told, self.database.schema.newest()),
-            &self.worker,
-            if open { &mut self.noticed } else { &mut aside },
-        );
-        relay.looked_at = relay.inbound.len();
-        let event = {
-            let mut unsettled = Unsettled;
-            let mut run = std::pin::pin!(relay.run(&mut unsettled));
-            let (worker, peer) = (&self.worker, &self.peer);
-            let either = std::future::poll_fn(|cx| {
-                peer.waits(cx);
-                if let Some(cause) = peer.must_go(worker, stage) {
-                    return Poll::Ready(Err(cause));
-                }
-                run.as_mut().poll(cx).map(Ok)
-            });
-            either.await
-        };
-        let event = match event {
-            Ok(event) => event,
-            Err(cause) => return Err(self.interrupted(cause, &aside)),
-        };
-        match event {
-            Event::More => Ok(()),
-            // Without a group only Weir's own question can have been answered.
-            Event::Ended if !open => {
-                self.asked(&aside);
-                Ok(())
-            }
-            Event::ClientGone => {
-                if open {
-                    self.abandon();
-                }
-                Err(Ending::Left)
-            }
-            Event::Ended | Event::Refused(_) | Event::ServerLost | Event::Garbled(_) => {
-                let node = lease.server().address.name.to_string();
-                let noticed = if open { std::mem::take(&mut self.noticed) } else { aside };
-                let word = self.last_word(&noticed);
-                self.server_lost();
-                if word == LastWord::Impossible {
-                    return Err(Ending::Left);
-                }
-                // Without a group under way nothing was asked that could have taken effect.
-                let during = if open { Lost::Write } else { Lost::Read };
-                Err(Cause::ServerLost { node, during }.into())
-            }
-        }
     }
 
     async fn relay(
@@ -472,7 +408,7 @@ impl Session {
         }
     }
 
-    fn last_word(&mut self, noticed: &Noticed) -> LastWord {
+    pub(crate) fn last_word(&mut self, noticed: &Noticed) -> LastWord {
         let amid = self.lease.as_mut().is_some_and(|lease| !lease.server().scanner.is_idle());
         if amid || noticed.news.contains(&News::Fatal) {
             return LastWord::Impossible;
@@ -481,13 +417,13 @@ impl Session {
     }
 
     /// From which stage of a shutdown on the session must go.
-    fn must_go_from(&self) -> Stage {
+    pub(crate) fn must_go_from(&self) -> Stage {
         let idle = self.status == TxStatus::Idle && !self.group.open && self.inbound.is_empty();
         if idle { Stage::Closing } else { Stage::Overdue }
     }
 
     /// Ends what is under way, if anything is. The client is told why unless it is amid a message.
-    fn interrupted(&mut self, cause: Cause, noticed: &Noticed) -> Ending {
+    pub(crate) fn interrupted(&mut self, cause: Cause, noticed: &Noticed) -> Ending {
         let mut word = self.last_word(noticed);
         if let Some(lease) = self.lease.as_mut() {
             let server = lease.server();
@@ -502,7 +438,7 @@ impl Session {
     }
 
     /// Stops whatever the server does for a client that is gone, and closes it.
-    fn abandon(&mut self) {
+    pub(crate) fn abandon(&mut self) {
         let Some(mut lease) = self.lease.take() else { return };
         if let Some(running) = lease.server().running.clone() {
             let cancelled = running.cancel(Rc::clone(&self.worker));
@@ -553,7 +489,7 @@ enum Relayed {
 
 /// Whether a client whose session ends can be told why.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum LastWord {
+pub(crate) enum LastWord {
     /// It waits for it.
     Owed,
     /// The server told it already, or it is amid a message and would take the word for the rest.

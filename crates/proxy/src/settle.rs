@@ -191,7 +191,8 @@ impl Session {
             self.drawn_on = Some(server.number);
         }
         let drew = self.server().is_some_and(|server| server.drawn_by == Some(number));
-        if drew && self.status == TxStatus::Idle && self.pools.keeps_values(now()) {
+        let keeps = self.database.allows_pins() && self.pools.keeps_values(now());
+        if drew && self.status == TxStatus::Idle && keeps {
             self.meaning.keep_values();
         }
     }
@@ -256,7 +257,7 @@ impl Session {
         Ok(())
     }
 
-    fn server(&mut self) -> Option<&mut Server> {
+    pub(crate) fn server(&mut self) -> Option<&mut Server> {
         self.lease.as_mut().map(Lease::server)
     }
 

@@ -275,6 +275,36 @@ async fn a_role_that_was_taken_on_is_not_passed_on() {
 }
 
 #[tokio::test]
+async fn where_pins_are_forbidden_what_would_pin_is_refused_and_nothing_else() {
+    let more = "databases: { \"*\": { cluster: main, pin: never } }\n";
+    let config = crate::Config { more: more.into(), ..pool(&[("default_pool_size", "1")]) };
+    let (_cluster, weir) = rig(0, &config);
+    let (client, other) = (weir.client().await, weir.client().await);
+    for sql in [
+        "CREATE TEMP TABLE mine ()",
+        "SELECT pg_advisory_lock(1)",
+        "LISTEN news",
+        "PREPARE mine AS SELECT 1",
+        "DECLARE mine CURSOR WITH HOLD FOR SELECT 1",
+        "LOAD 'auto_explain'",
+    ] {
+        let (code, message, hint) = failure(&client, sql).await;
+        assert_eq!(code, "55000", "{sql}: {message}");
+        assert!(message.contains("pin: never") && !hint.is_empty(), "{message}");
+        let told = client.query(sql, &[]).await.expect_err("refused by the other protocol, too");
+        assert_eq!(crate::told(&told).0, "55000", "{sql}");
+        assert_eq!(one(&other, "SELECT 1").await, "1", "nobody holds the server behind {sql}");
+    }
+    // Within a transaction it fails as any other error does.
+    client.batch_execute("BEGIN").await.unwrap();
+    assert_eq!(failure(&client, "LISTEN news").await.0, "55000");
+    assert_eq!(failure(&client, "SELECT 1").await.0, "25P02");
+    client.batch_execute("ROLLBACK").await.unwrap();
+    client.batch_execute("SET search_path TO x; SELECT pg_advisory_xact_lock(1)").await.unwrap();
+    assert_eq!(one(&other, "SELECT 1").await, "1");
+}
+
+#[tokio::test]
 async fn what_a_role_begins_with_holds_for_all_once_it_is_changed() {
     let (_cluster, weir) = two_servers();
     let owner = weir.connect(&weir.config("postgres", "app")).await;

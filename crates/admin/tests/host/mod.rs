@@ -20,7 +20,7 @@ use policy::{
 };
 use proxy::config::{
     Auth, AuthMethod, ClientTls, ClusterLink, DatabaseLimits, DatabaseRules, Databases, Live,
-    PoolMode, PoolRules, ServerTls,
+    PinRule, PoolMode, PoolRules, ServerTls,
 };
 use proxy::inquiry::Workers;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -248,6 +248,7 @@ fn node(id: u32, name: &str, role: Role) -> NodeView {
 
 fn live(link: ClusterLink) -> Live {
     let rules = |mode| DatabaseRules {
+        pin: PinRule::Allow,
         cluster: "main".into(),
         dbname: None,
         mode,

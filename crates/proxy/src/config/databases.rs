@@ -15,6 +15,8 @@ pub struct DatabaseRules {
     pub dbname: Option<String>,
     /// When a server goes back to the pool.
     pub mode: PoolMode,
+    /// Whether a session may keep a server longer than its transaction.
+    pub pin: PinRule,
     /// What differs from the section `pool` for each database of this entry.
     pub limits: DatabaseLimits,
     /// How its reads are routed unless a session says otherwise.
@@ -30,6 +32,16 @@ pub enum PoolMode {
     Statement,
     /// When the client leaves. Every statement of the session goes to the primary.
     Session,
+}
+
+/// What becomes of a statement that would pin its session to a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum PinRule {
+    /// It runs, and the session keeps its server as long as the cause lasts.
+    #[default]
+    Allow,
+    /// It is refused before it runs.
+    Never,
 }
 
 /// All `databases:` entries.
@@ -99,6 +111,7 @@ mod tests {
             cluster: cluster.to_owned(),
             dbname: None,
             mode: PoolMode::Transaction,
+            pin: PinRule::Allow,
             limits: DatabaseLimits::default(),
             reads: Preferences::default(),
         }

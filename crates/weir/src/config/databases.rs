@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use policy::Preferences;
-use proxy::config::{DatabaseLimits, DatabaseRules, Databases, PoolMode};
+use proxy::config::{DatabaseLimits, DatabaseRules, Databases};
 
 use super::clusters::Cluster;
-use super::pool::{MODES, OFF_OR_CLIENTS, OFF_OR_SIZE, SIZE};
+use super::pool::{Keeping, MODES, OFF_OR_CLIENTS, OFF_OR_SIZE, PINS, SIZE};
 use super::problem::Path;
 use super::reads::reads;
 use super::section::Section;
@@ -17,7 +17,7 @@ use super::units;
 #[derive(Debug)]
 pub(super) struct Defaults<'a> {
     pub(super) clusters: &'a BTreeMap<String, Cluster>,
-    pub(super) mode: PoolMode,
+    pub(super) keeping: Keeping,
     pub(super) reads: Preferences,
     /// Where `reads.max_lag` comes from, for messages.
     pub(super) lag_from: Path,
@@ -46,7 +46,8 @@ pub(super) fn databases(root: &mut Section<'_>, defaults: &Defaults<'_>) -> Data
         let rules = DatabaseRules {
             cluster: cluster.clone(),
             dbname: None,
-            mode: defaults.mode,
+            mode: defaults.keeping.mode,
+            pin: defaults.keeping.pin,
             limits: DatabaseLimits::default(),
             reads: defaults.reads.clone(),
         };
@@ -63,7 +64,8 @@ pub(super) fn databases(root: &mut Section<'_>, defaults: &Defaults<'_>) -> Data
 fn database(mut at: Section<'_>, defaults: &Defaults<'_>) -> Option<DatabaseRules> {
     let cluster = cluster(&mut at, defaults);
     let dbname = at.text("dbname");
-    let mode = at.choice("mode", &MODES).unwrap_or(defaults.mode);
+    let mode = at.choice("mode", &MODES).unwrap_or(defaults.keeping.mode);
+    let pin = at.choice("pin", &PINS).unwrap_or(defaults.keeping.pin);
     let limits = limits(&mut at);
     let place = if at.has("reads") { at.at("reads") } else { defaults.lag_from.clone() };
     let reads = reads(&mut at, &defaults.reads);
@@ -71,7 +73,7 @@ fn database(mut at: Section<'_>, defaults: &Defaults<'_>) -> Option<DatabaseRule
         check_lag(&at, &place, (cluster, &reads), defaults);
     }
     at.close();
-    cluster.map(|cluster| DatabaseRules { cluster, dbname, mode, limits, reads })
+    cluster.map(|cluster| DatabaseRules { cluster, dbname, mode, pin, limits, reads })
 }
 
 /// What the entry says instead of the section `pool`.

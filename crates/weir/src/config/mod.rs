@@ -93,12 +93,14 @@ fn settings(mut root: Section<'_>) -> Settings {
     let admin = listen::admin(&mut root);
     let tls = tls::tls(&mut root);
     let auth = auth::auth(&mut root);
-    let (pool, mode) = pool::pool(&mut root);
+    let (pool, keeping) = pool::pool(&mut root);
     let lag_from = root.at(if root.has("reads") { "reads" } else { "clusters" });
     let reads = reads::reads(&mut root, &Preferences::default());
     let clusters = clusters::clusters(&mut root);
-    let databases =
-        databases::databases(&mut root, &Defaults { clusters: &clusters, mode, reads, lag_from });
+    let databases = databases::databases(
+        &mut root,
+        &Defaults { clusters: &clusters, keeping, reads, lag_from },
+    );
     let log = listen::log(&mut root);
     let warnings = warnings(&root, listen, auth.method);
     root.close();

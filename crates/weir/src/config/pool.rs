@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use proxy::config::{PoolMode, PoolRules};
+use proxy::config::{PinRule, PoolMode, PoolRules};
 
 use super::section::Section;
 
@@ -26,14 +26,26 @@ pub(super) const MODES: [(&str, PoolMode); 3] = [
     ("statement", PoolMode::Statement),
 ];
 
-/// Reads the rules, and the mode of databases that name none.
-pub(super) fn pool(root: &mut Section<'_>) -> (PoolRules, PoolMode) {
+/// Whether sessions may be pinned, by the rules' names in the file.
+pub(super) const PINS: [(&str, PinRule); 2] =
+    [("allow", PinRule::Allow), ("never", PinRule::Never)];
+
+/// What databases that say nothing of it do with servers.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Keeping {
+    pub(super) mode: PoolMode,
+    pub(super) pin: PinRule,
+}
+
+/// Reads the rules, and what holds for databases that say nothing of it.
+pub(super) fn pool(root: &mut Section<'_>) -> (PoolRules, Keeping) {
     let mut at = root.section("pool");
     let mode = at.choice("mode", &MODES).unwrap_or(PoolMode::Transaction);
+    let pin = at.choice("pin", &PINS).unwrap_or_default();
     let rules = times(&mut at, &PoolRules::default());
     let rules = sizes(&mut at, &rules);
     at.close();
-    (rules, mode)
+    (rules, Keeping { mode, pin })
 }
 
 fn sizes(at: &mut Section<'_>, default: &PoolRules) -> PoolRules {

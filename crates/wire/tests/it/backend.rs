@@ -116,7 +116,10 @@ fn an_error_is_laid_out_as_servers_do() {
         routine: Some("ProcessStartupPacket"),
     };
     let bytes = put(|out| put_error(out, &report));
-    assert_eq!(only_frame(&bytes).body, b"SFATAL\0VFATAL\0C53300\0Mfull\0Hwait\0\0");
+    assert_eq!(
+        only_frame(&bytes).body,
+        b"SFATAL\0VFATAL\0C53300\0Mfull\0Hwait\0RProcessStartupPacket\0\0"
+    );
     assert_eq!(put(|out| put_notice(out, &report))[0], tag::NOTICE);
 }
 

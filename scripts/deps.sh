@@ -4,7 +4,7 @@
 # Usage: scripts/deps.sh run | test | bench | check
 #
 # System packages come by apt (as root, or by sudo) and start no service; tools
-# written in Rust go to target/tools, so that `make clean` removes them.
+# written in Rust go to target/tools and drivers to target/drivers, so that `make clean` removes them.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -89,6 +89,49 @@ postgres() {
   has_postgres || packages+=(postgresql postgresql-contrib)
 }
 
+# Drivers for the end-to-end tests, in target/drivers. What can't be had is told, and its test
+# skipped: nothing here is fatal.
+drivers=target/drivers
+
+# current LANGUAGE LOCK: are the packages there those of LOCK?
+current() { cmp -s "tests/drivers/$1/$2" "$drivers/$1/lock"; }
+
+# driver_packages LANGUAGE LOCK: runs install_LANGUAGE unless its packages are there.
+driver_packages() {
+  local language=$1 lock=$2
+  current "$language" "$lock" && return 0
+  say "installing $language drivers into $drivers/$language"
+  rm -rf "${drivers:?}/$language"
+  mkdir -p "$drivers/$language"
+  if "install_$language" >&2; then
+    cp "tests/drivers/$language/$lock" "$drivers/$language/lock"
+  else
+    say "NO $language DRIVERS: see above; their tests will be skipped"
+  fi
+}
+
+install_python() {
+  python3 -m venv "$drivers/python" &&
+    "$drivers/python/bin/pip" install --quiet --disable-pip-version-check --no-deps \
+      --only-binary :all: -r tests/drivers/python/requirements.txt
+}
+
+install_node() {
+  has npm && cp tests/drivers/node/package*.json "$drivers/node" &&
+    (cd "$drivers/node" && npm ci --silent --ignore-scripts --no-audit --no-fund)
+}
+
+driver_runtimes() {
+  need node nodejs
+  need npm npm
+  need javac default-jdk-headless
+  [[ -e /usr/share/java/postgresql.jar ]] || packages+=(libpostgresql-jdbc-java)
+  [[ -e $(pg_config --includedir 2>/dev/null)/libpq-fe.h ]] || packages+=(libpq-dev)
+  python3 -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3-venv)
+  (install_packages) || say "NOT TO BE HAD: ${packages[*]}; tests of their drivers will be skipped"
+  packages=()
+}
+
 export PATH=$PWD/target/tools/bin:$PATH
 has cargo || { say "Rust is missing: see https://rustup.rs"; exit 1; }
 case "${1:-}" in
@@ -103,6 +146,10 @@ case "${1:-}" in
     need python3 python3
     need bzip2 bzip2
     install_packages
+    packages=()
+    driver_runtimes
+    driver_packages python requirements.txt
+    driver_packages node package-lock.json
     cargo_tool cargo-nextest "$nextest" --no-default-features --features default-no-update ||
       say "cargo-nextest can't be built here; cargo test is used instead"
     ;;

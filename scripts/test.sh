@@ -6,6 +6,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 # Tests of many clients want more open files than the usual 1024.
 ulimit -n "$(ulimit -Hn)" || true
+rm -rf target/drivers/results
+trap scripts/driver-table.sh EXIT
 if cargo nextest --version >/dev/null 2>&1; then
   cargo nextest run --locked --no-fail-fast "$@"
 else

@@ -8,6 +8,7 @@ mod cancel;
 mod consistency;
 mod conversations;
 mod crowd;
+mod drivers;
 mod failover;
 mod limits;
 mod own;

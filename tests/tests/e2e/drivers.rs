@@ -5,6 +5,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use testkit::Cluster;
 use weir_tests::{Said, Weir};
@@ -35,6 +36,41 @@ fn python(program: &str) -> Program {
     Ok((packages.join("bin/python"), vec![program]))
 }
 
+fn node(program: &str) -> Program {
+    let folder = packages("node", "package-lock.json")?;
+    let program = sources().join("node").join(program);
+    // The folder of its packages is the first argument of the shell, which goes there.
+    let shell = ["-c", "cd \"$0\" && exec node \"$1\""].map(PathBuf::from);
+    Ok(("sh".into(), [&shell[..], &[folder, program]].concat()))
+}
+
+fn pgjdbc_program() -> Program {
+    let jar = Path::new("/usr/share/java/postgresql.jar");
+    let compiles = Command::new("javac").arg("--version").output().is_ok();
+    if !jar.exists() || !compiles {
+        return Err("no javac, or no libpostgresql-jdbc-java".to_owned());
+    }
+    // A short life: the second compiler would cost more than it saves.
+    let arguments = ["-XX:TieredStopAtLevel=1", "-cp"].map(PathBuf::from);
+    let source = sources().join("java/Pgjdbc.java");
+    Ok(("java".into(), [&arguments[..], &[jar.into(), source]].concat()))
+}
+
+/// Builds the program in C, if there is a compiler and the library's headers.
+fn libpq_program(folder: &Path) -> Program {
+    let headers = Command::new("pg_config").arg("--includedir").output();
+    let headers = headers.map_err(|_| "no pg_config (libpq-dev)".to_owned())?.stdout;
+    let headers = String::from_utf8_lossy(&headers).trim().to_owned();
+    if !Path::new(&headers).join("libpq-fe.h").exists() {
+        return Err("no libpq-fe.h (libpq-dev)".to_owned());
+    }
+    let built = folder.join("libpq");
+    let mut compile = Command::new("cc");
+    compile.args(["-D_GNU_SOURCE", "-O1", "-I", &headers]).arg(sources().join("c/libpq.c"));
+    Said::by(compile.arg("-o").arg(&built).args(["-lpq", "-lpthread"])).well();
+    Ok((built, Vec::new()))
+}
+
 /// Counts of the lines that a program printed.
 fn tally(out: &str) -> [usize; 3] {
     ["ok ", "not ok ", "skip "]
@@ -48,18 +84,22 @@ fn record(driver: &str, result: &str) {
 }
 
 fn run(weir: &Weir, (program, arguments): &(PathBuf, Vec<PathBuf>), port: u16) -> Said {
-    Said::by(weir.command(program).args(arguments).env("PGPORT", port.to_string()))
+    Said::by(
+        weir.command(program)
+            .args(arguments)
+            .envs([("PGPORT", port.to_string().as_str()), ("PYTHONDONTWRITEBYTECODE", "1")]),
+    )
 }
 
 /// Runs a driver's program against five servers per pool, and fails unless all its checks passed.
 #[expect(clippy::print_stderr, reason = "who runs the tests must see what was left out")]
 fn drive(driver: &str, program: Program) {
-    record(driver, "?\t?\t?\t?\tdid not finish");
+    record(driver, "?\t?\t?\tdid not finish");
     let program = match program {
         Ok(program) => program,
         Err(missing) => {
             eprintln!("SKIPPED {driver}: {missing}; run scripts/deps.sh test");
-            return record(driver, &format!("-\t-\t-\t-\tSKIPPED: {missing}"));
+            return record(driver, &format!("-\t-\t-\tSKIPPED: {missing}"));
         }
     };
     let cluster = Cluster::builder().replicas(2).setting("max_connections", "300").start().unwrap();
@@ -67,7 +107,7 @@ fn drive(driver: &str, program: Program) {
     let said = run(&weir, &program, weir.port());
     let [passed, failed, skipped] = tally(&said.out);
     let version = said.out.lines().find_map(|line| line.strip_prefix("# ")).unwrap_or("?");
-    record(driver, &format!("{passed}\t{failed}\t{skipped}\t{version}\t"));
+    record(driver, &format!("{passed}\t{failed}\t{skipped}\t{version}"));
     if !said.ok || failed > 0 {
         // The program's own mistakes show without Weir, too.
         let direct = run(&weir, &program, cluster.primary().port());
@@ -86,4 +126,28 @@ fn psycopg() {
 #[test]
 fn asyncpg() {
     drive("asyncpg", python("asyncpg_checks.py"));
+}
+
+#[test]
+fn pgjdbc() {
+    drive("pgjdbc", pgjdbc_program());
+}
+
+#[test]
+fn node_postgres() {
+    drive("node-postgres", node("pg_checks.mjs"));
+}
+
+#[test]
+fn postgres_js() {
+    drive("postgres.js", node("postgres_checks.mjs"));
+}
+
+#[test]
+fn libpq() {
+    let folder = std::env::temp_dir().join(format!("weir-libpq-{}", std::process::id()));
+    fs::create_dir_all(&folder).unwrap();
+    let program = libpq_program(&folder);
+    drive("libpq", program);
+    fs::remove_dir_all(&folder).unwrap();
 }

@@ -708,8 +708,8 @@ public class Pgjdbc {
         check("temporary", Pgjdbc::temporary);
         check("locks", Pgjdbc::locks);
         check("notify", Pgjdbc::notices);
-        check("pool", Pgjdbc::pool);
         check("sessions", Pgjdbc::sessions);
+        check("pool", Pgjdbc::pool);
         System.exit(failed ? 1 : 0);
     }
 }

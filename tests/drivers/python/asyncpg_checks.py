@@ -311,7 +311,7 @@ async def check_types():
             for sample in [*samples, None]:
                 equal((name, await connection.fetchval(f"SELECT $1::{name}", sample)), (name, sample))
         # Types of one's own: the driver asks the catalog about them.
-        await connection.execute("DROP TABLE IF EXISTS t; DROP TYPE IF EXISTS mood, pair")
+        await connection.execute("DROP TABLE IF EXISTS t; DROP TYPE IF EXISTS mood, pair CASCADE")
         await connection.execute("CREATE TYPE mood AS ENUM ('sad', 'happy')")
         await connection.execute("CREATE TYPE pair AS (first int, second mood)")
         await fresh(connection, "pairs pair[]")

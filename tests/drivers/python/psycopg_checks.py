@@ -381,7 +381,7 @@ def check_types():
                     row = connection.execute(query, (given,), binary=binary, prepare=True).fetchone()
                     equal((name, row[0]), (name, sample))
         connection.execute("DROP TABLE IF EXISTS t")
-        connection.execute("DROP TYPE IF EXISTS mood")
+        connection.execute("DROP TYPE IF EXISTS mood CASCADE")
         connection.execute("CREATE TYPE mood AS ENUM ('sad', 'happy')")
         fresh(connection, "id int PRIMARY KEY, word text, mood mood")
         connection.execute("INSERT INTO t VALUES (1, 'a', %s)", ("sad",))
@@ -481,6 +481,8 @@ def check_pool():
                 connection.execute("INSERT INTO public.t VALUES (%s)", (number,))
                 query = "SELECT count(*) FROM public.t WHERE id = %s"
                 equal(one(connection, query, (number,), prepare=True), 1)
+                equal(one(connection, "SELECT pg_try_advisory_lock(%s)", (number,)), True)
+                equal(one(connection, "SELECT pg_advisory_unlock(%s)", (number,)), True)
 
         in_threads(work, range(40))
         with pool.connection() as connection:

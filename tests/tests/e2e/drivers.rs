@@ -151,3 +151,13 @@ fn libpq() {
     drive("libpq", program);
     fs::remove_dir_all(&folder).unwrap();
 }
+
+#[test]
+fn sqlalchemy() {
+    drive("SQLAlchemy", python("sqlalchemy_checks.py"));
+}
+
+#[test]
+fn django() {
+    drive("Django", python("django_checks.py"));
+}

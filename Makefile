@@ -12,6 +12,9 @@ export PATH := $(CURDIR)/target/tools/bin:$(PATH)
 # Crates without I/O: their tests take seconds and need no PostgreSQL.
 PURE := -p wire -p sql -p policy -p telemetry
 
+# Programs that check Rust's drivers; a workspace of its own.
+DRIVERS := tests/drivers/rust/Cargo.toml
+
 # make bench BENCH="--quick": options of target/release/bench.
 BENCH ?=
 
@@ -37,6 +40,7 @@ regress: test-deps ## PostgreSQL's own regression suite, straight and through We
 .PHONY: check
 check: check-deps ## What must hold before a commit: style, walls, quick tests, licences
 	cargo fmt --all --check
+	cargo fmt --manifest-path $(DRIVERS) --check
 	$(MAKE) arch
 	$(MAKE) docs
 	cargo clippy --locked --workspace --all-targets -- -D warnings
@@ -48,6 +52,7 @@ check: check-deps ## What must hold before a commit: style, walls, quick tests, 
 .PHONY: fmt
 fmt: ## Format the code
 	cargo fmt --all
+	cargo fmt --manifest-path $(DRIVERS)
 
 .PHONY: arch
 arch: ## Check who may know whom, and that the checker notices (scripts/arch.sh)

@@ -121,6 +121,14 @@ install_node() {
     (cd "$drivers/node" && npm ci --silent --ignore-scripts --no-audit --no-fund)
 }
 
+# Not a member of the workspace: what these drivers bring along stays out of Weir's lock file.
+# Cargo knows by itself whether there is something to do.
+build_rust() {
+  [[ -d $drivers/rust ]] || say "building Rust drivers into $drivers/rust; this takes some minutes, once"
+  cargo build --quiet --locked --manifest-path tests/drivers/rust/Cargo.toml --target-dir "$drivers/rust" >&2 ||
+    say "NO RUST DRIVERS: see above; their tests will be skipped"
+}
+
 driver_runtimes() {
   need node nodejs
   need npm npm
@@ -150,6 +158,7 @@ case "${1:-}" in
     driver_runtimes
     driver_packages python requirements.txt
     driver_packages node package-lock.json
+    build_rust
     cargo_tool cargo-nextest "$nextest" --no-default-features --features default-no-update ||
       say "cargo-nextest can't be built here; cargo test is used instead"
     ;;

@@ -44,6 +44,12 @@ fn node(program: &str) -> Program {
     Ok(("sh".into(), [&shell[..], &[folder, program]].concat()))
 }
 
+fn rust(program: &str) -> Program {
+    let program = installed().join("rust/debug").join(program);
+    let missing = "not built in target/drivers/rust".to_owned();
+    if program.exists() { Ok((program, Vec::new())) } else { Err(missing) }
+}
+
 fn pgjdbc_program() -> Program {
     let jar = Path::new("/usr/share/java/postgresql.jar");
     let compiles = Command::new("javac").arg("--version").output().is_ok();
@@ -160,4 +166,19 @@ fn sqlalchemy() {
 #[test]
 fn django() {
     drive("Django", python("django_checks.py"));
+}
+
+#[test]
+fn tokio_postgres() {
+    drive("tokio-postgres", rust("tokio_postgres_checks"));
+}
+
+#[test]
+fn sqlx() {
+    drive("sqlx", rust("sqlx_checks"));
+}
+
+#[test]
+fn diesel_async() {
+    drive("diesel-async", rust("diesel_checks"));
 }

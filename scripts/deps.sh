@@ -121,6 +121,14 @@ install_node() {
     (cd "$drivers/node" && npm ci --silent --ignore-scripts --no-audit --no-fund)
 }
 
+# Generating the client only compiles a schema; the program named here stands for an engine that
+# npm does not hold, is not run, and would be downloaded otherwise.
+install_prisma() {
+  has npm && cp tests/drivers/prisma/{package.json,package-lock.json,schema.prisma} "$drivers/prisma" &&
+    (cd "$drivers/prisma" && npm ci --silent --ignore-scripts --no-audit --no-fund &&
+      PRISMA_SCHEMA_ENGINE_BINARY=$(type -P true) CHECKPOINT_DISABLE=1 node_modules/.bin/prisma generate >/dev/null)
+}
+
 # Not a member of the workspace: what these drivers bring along stays out of Weir's lock file.
 # Cargo knows by itself whether there is something to do.
 build_rust() {
@@ -158,6 +166,7 @@ case "${1:-}" in
     driver_runtimes
     driver_packages python requirements.txt
     driver_packages node package-lock.json
+    driver_packages prisma package-lock.json
     build_rust
     cargo_tool cargo-nextest "$nextest" --no-default-features --features default-no-update ||
       say "cargo-nextest can't be built here; cargo test is used instead"

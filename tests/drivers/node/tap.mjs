@@ -12,7 +12,7 @@ const NAMES = `connect crud transactions savepoints isolation read_only prepared
   cursor cancel errors types settings temporary locks notify sessions pool`.split(/\s+/);
 
 export const SESSIONS = 200;
-const LIMIT = 20_000; // milliseconds for one check
+const LIMIT = 60_000; // milliseconds for one check
 
 /** Packages are installed apart from the sources: in the folder that is current. */
 export const load = createRequire(`${process.cwd()}/`);

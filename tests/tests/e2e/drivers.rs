@@ -36,9 +36,9 @@ fn python(program: &str) -> Program {
     Ok((packages.join("bin/python"), vec![program]))
 }
 
-fn node(program: &str) -> Program {
-    let folder = packages("node", "package-lock.json")?;
-    let program = sources().join("node").join(program);
+fn node(language: &str, program: &str) -> Program {
+    let folder = packages(language, "package-lock.json")?;
+    let program = sources().join(language).join(program);
     // The folder of its packages is the first argument of the shell, which goes there.
     let shell = ["-c", "cd \"$0\" && exec node \"$1\""].map(PathBuf::from);
     Ok(("sh".into(), [&shell[..], &[folder, program]].concat()))
@@ -141,12 +141,12 @@ fn pgjdbc() {
 
 #[test]
 fn node_postgres() {
-    drive("node-postgres", node("pg_checks.mjs"));
+    drive("node-postgres", node("node", "pg_checks.mjs"));
 }
 
 #[test]
 fn postgres_js() {
-    drive("postgres.js", node("postgres_checks.mjs"));
+    drive("postgres.js", node("node", "postgres_checks.mjs"));
 }
 
 #[test]
@@ -181,4 +181,9 @@ fn sqlx() {
 #[test]
 fn diesel_async() {
     drive("diesel-async", rust("diesel_checks"));
+}
+
+#[test]
+fn prisma() {
+    drive("Prisma", node("prisma", "prisma_checks.mjs"));
 }

@@ -143,18 +143,47 @@ async fn a_copy_that_fails_midway_leaves_a_driver_its_session() {
     assert_eq!(one(&client, "SELECT count(*) FROM numbers").await, "0");
 }
 
+/// What `pg_dump` says of a database, straight or through Weir.
+fn dump(weir: &Weir, port: u16, database: &str) -> String {
+    let mut command = weir.program("pg_dump");
+    let said = Said::by(command.env("PGPORT", port.to_string()).arg(database)).well();
+    // Minor versions since August 2025 put a random key into two lines.
+    said.lines().filter(|line| !line.contains("restrict ")).collect::<Vec<_>>().join("\n")
+}
+
 #[test]
 fn pg_dump_through_weir_is_pg_dump_of_the_primary() {
     let (cluster, weir) = rig(1, &Config::default());
     initialized(&weir);
     weir.psql("CREATE VIEW v AS SELECT 1 AS one; CREATE SEQUENCE s; SELECT nextval('s')").well();
-    let mut direct = weir.program("pg_dump");
-    direct.env("PGPORT", cluster.primary().port().to_string());
-    let [through, direct] = [weir.run("pg_dump", &[]), Said::by(&mut direct)].map(|said| {
-        // Minor versions since August 2025 put a random key into two lines.
-        let lines = said.well();
-        lines.lines().filter(|line| !line.contains("restrict ")).collect::<Vec<_>>().join("\n")
-    });
+    let through = dump(&weir, weir.port(), "app");
+    let direct = dump(&weir, cluster.primary().port(), "app");
     assert!(through.contains("COPY public.pgbench_accounts"));
     assert!(through == direct, "{} and {} bytes", through.len(), direct.len());
+}
+
+#[test]
+fn pg_restore_through_weir_brings_back_what_pg_dump_took() {
+    let (cluster, weir) = rig(1, &Config::default());
+    initialized(&weir);
+    let sql = "CREATE TABLE parts (id int, word text) PARTITION BY RANGE (id);
+        CREATE TABLE low PARTITION OF parts FOR VALUES FROM (0) TO (10);
+        CREATE TABLE high PARTITION OF parts FOR VALUES FROM (10) TO (20);
+        INSERT INTO parts SELECT g, 'w' || g FROM generate_series(0, 19) g;
+        CREATE FUNCTION twice(int) RETURNS int LANGUAGE sql AS 'SELECT 2 * $1';
+        CREATE MATERIALIZED VIEW doubled AS SELECT twice(id) AS id FROM parts;
+        CREATE SEQUENCE s; SELECT setval('s', 77)";
+    weir.psql(sql).well();
+    let primary = cluster.primary();
+    primary.psql("CREATE DATABASE back OWNER app").unwrap();
+    // Several workers at once each way, as large databases are moved.
+    weir.run("pg_dump", &["-Fd", "-j", "2", "-f", "dumped"]).well();
+    weir.run("pg_restore", &["-d", "back", "-j", "2", "--exit-on-error", "dumped"]).well();
+    let [app, back] = ["app", "back"].map(|database| dump(&weir, primary.port(), database));
+    assert!(app == back, "{} and {} bytes", app.len(), back.len());
+    // All in one transaction, over what is there.
+    weir.run("pg_dump", &["-Fc", "-f", "dumped.custom"]).well();
+    let over = ["-d", "back", "--clean", "--if-exists", "--single-transaction", "dumped.custom"];
+    weir.run("pg_restore", &over).well();
+    assert!(dump(&weir, primary.port(), "back") == back);
 }

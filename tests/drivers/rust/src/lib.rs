@@ -14,7 +14,7 @@ const NAMES: &str = "connect crud transactions savepoints isolation read_only pr
     batch pipeline copy cursor cancel errors types settings temporary locks notify sessions pool";
 
 pub const SESSIONS: i32 = 200;
-const LIMIT: Duration = Duration::from_secs(20);
+const LIMIT: Duration = Duration::from_secs(60);
 
 /// The variable, as libpq names them.
 ///

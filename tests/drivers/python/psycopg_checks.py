@@ -223,14 +223,16 @@ def check_pipeline():
         equal(count.fetchone(), (50,))
         equal([word.fetchone()[0] for word in words], [str(number) for number in range(50)])
         # An error takes what follows with it, up to the next sync; the connection lives.
-        with connection.pipeline() as pipeline:
-            connection.execute("INSERT INTO t VALUES (100)")
-            failed = connection.execute("INSERT INTO t VALUES (1)")
-            lost = connection.execute("INSERT INTO t VALUES (101)")
-            fails(errors.UniqueViolation, pipeline.sync)
-            equal(connection.execute("SELECT count(*) FROM t").fetchone(), (50,))
-        for cursor in (failed, lost):
-            fails(psycopg.Error, cursor.fetchone)
+
+        def twice():
+            # The driver may hear of the error at any of these.
+            with connection.pipeline() as pipeline:
+                for number in (100, 1, 101):
+                    connection.execute("INSERT INTO t VALUES (%s)", (number,))
+                pipeline.sync()
+
+        fails(errors.UniqueViolation, twice)
+        equal(one(connection, "SELECT count(*) FROM t"), 50)
         with connection.pipeline(), connection.transaction():
             connection.execute("DELETE FROM t WHERE id < 25")
             left = connection.execute("SELECT count(*) FROM t")

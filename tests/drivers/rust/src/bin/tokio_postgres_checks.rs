@@ -388,7 +388,7 @@ async fn types() {
     round_trip(&client, "json", &[json]).await;
     round_trip(&client, "int4[]", &[vec![Some(1), None, Some(3)], vec![]]).await;
     // Types of one's own: the driver asks the catalog about them.
-    let sql = "DROP TABLE IF EXISTS t; DROP TYPE IF EXISTS mood; \
+    let sql = "DROP TABLE IF EXISTS t; DROP TYPE IF EXISTS mood CASCADE; \
                CREATE TYPE mood AS ENUM ('sad', 'happy'); CREATE TABLE t (mood mood, moods mood[])";
     client.batch_execute(sql).await.unwrap();
     let insert = client.prepare("INSERT INTO t VALUES ($1, $2)").await.unwrap();

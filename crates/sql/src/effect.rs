@@ -212,6 +212,8 @@ pub enum Effect {
     /// Something ran whose text is not known to the end (a block, a procedure): the server has to be
     /// asked what it left behind.
     Suspect,
+    /// A write in a database whose functions set something for the session: a trigger may have run.
+    MayHaveSet,
     /// DISCARD ALL.
     DiscardAll,
     /// DISCARD PLANS.

@@ -275,6 +275,39 @@ async fn a_role_that_was_taken_on_is_not_passed_on() {
 }
 
 #[tokio::test]
+async fn what_functions_set_for_a_session_reaches_no_other() {
+    let (_cluster, weir) = rig(0, &pool(&[("default_pool_size", "1")]));
+    let owner = weir.client().await;
+    owner
+        .batch_execute(
+            "CREATE FUNCTION enter(tenant text) RETURNS void LANGUAGE plpgsql AS \
+             $$ BEGIN PERFORM set_config('app.tenant', tenant, false); END $$; \
+             CREATE FUNCTION by_trigger() RETURNS trigger LANGUAGE plpgsql AS \
+             $$ BEGIN PERFORM set_config('app.tenant', 'hers', false); RETURN NEW; END $$; \
+             CREATE TABLE seen (id int); \
+             CREATE TRIGGER t BEFORE INSERT ON seen FOR EACH ROW EXECUTE FUNCTION by_trigger()",
+        )
+        .await
+        .unwrap();
+    eventually("Weir knows the functions", SOON, || {
+        let explained = weir.explain("app", "SELECT enter('x')").json();
+        explained["effects"].to_string().contains("pin session_setting")
+    });
+    drop(owner);
+    let tenant = "SELECT coalesce(nullif(current_setting('app.tenant', true), ''), 'nobody')";
+    let client = weir.client().await;
+    client.batch_execute("INSERT INTO seen VALUES (1)").await.unwrap();
+    let other = weir.client().await;
+    assert_eq!(one(&other, tenant).await, "nobody");
+    // Who calls it by name keeps what it set, and the server with it.
+    client.batch_execute("SELECT enter('mine')").await.unwrap();
+    assert_eq!(one(&client, tenant).await, "mine");
+    assert_eq!(one(&client, "SHOW weir.last_route").await, "primary a pinned_session_setting");
+    drop(client);
+    assert_eq!(one(&other, tenant).await, "nobody");
+}
+
+#[tokio::test]
 async fn where_pins_are_forbidden_what_would_pin_is_refused_and_nothing_else() {
     let more = "databases: { \"*\": { cluster: main, pin: never } }\n";
     let config = crate::Config { more: more.into(), ..pool(&[("default_pool_size", "1")]) };

@@ -40,6 +40,7 @@ pub(super) fn word(effect: &Effect) -> String {
         Effect::CloseCursor => "close cursor".into(),
         Effect::Unlock => "unlock".into(),
         Effect::Suspect => "may leave anything".into(),
+        Effect::MayHaveSet => "may set something unseen".into(),
         Effect::DiscardAll => "discard all".into(),
         Effect::DiscardPlans => "discard plans".into(),
         Effect::DiscardTemp => "discard temp".into(),

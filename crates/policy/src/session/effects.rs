@@ -139,6 +139,7 @@ impl Session {
             | Effect::DeallocateAll
             | Effect::Deallocate(_)
             | Effect::CloseCursor
+            | Effect::MayHaveSet
             | Effect::Unlock
             | Effect::DiscardPlans
             | Effect::DiscardTemp
@@ -223,7 +224,10 @@ fn changes_session(effect: &Effect) -> bool {
 fn hides_settings(effect: &Effect) -> bool {
     matches!(
         effect,
-        Effect::Suspect | Effect::SetConfig(_) | Effect::Pin(Pin::SessionSetting | Pin::Unknown)
+        Effect::Suspect
+            | Effect::MayHaveSet
+            | Effect::SetConfig(_)
+            | Effect::Pin(Pin::SessionSetting | Pin::Unknown)
     )
 }
 

@@ -135,6 +135,7 @@ pub(crate) fn may_release(effect: &Effect) -> bool {
         | Effect::Show(_)
         | Effect::DiscardPlans
         | Effect::DiscardSequences
+        | Effect::MayHaveSet
         | Effect::LoginDefaults
         | Effect::CopyIn => false,
     }

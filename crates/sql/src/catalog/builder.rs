@@ -5,6 +5,7 @@ use std::fmt;
 
 use super::{Catalog, CatalogPart};
 use crate::class::{Class, Why};
+use crate::effect::Pin;
 use crate::facts::Facts;
 
 /// `pg_proc.provolatile`.
@@ -117,8 +118,12 @@ pub struct CatalogBuilder {
     pub(super) reads: Vec<(Oid, Target)>,
     pub(super) calls: Vec<(Caller, Target)>,
     pub(super) overrides: BTreeMap<Box<str>, Facts>,
+    /// Whether any function sets something for its session.
+    pub(super) sets: bool,
     unnumbered: u64,
 }
+
+const WRITES: Facts = Facts::new(Class::Write, Why::VolatileFunction);
 
 impl CatalogBuilder {
     /// Makes a builder without rows.
@@ -224,6 +229,11 @@ impl CatalogBuilder {
             self.takes_row.push(oid);
         }
         facts.outside |= row.flag(5)?;
+        if row.flag(6)? {
+            // The session is left with what nobody else knows of.
+            facts = WRITES.or(facts).pinning(Pin::SessionSetting);
+            self.sets = true;
+        }
         let object = row.object(facts)?;
         self.functions.insert(oid, object);
         Ok(())

@@ -31,6 +31,8 @@ pub struct Catalog {
     relations: ByName,
     types: ByName,
     operators: ByName,
+    /// Whether any function sets something for its session: a trigger may call it unseen.
+    sets: bool,
     /// What config says, by `name` or `schema.name`: it stands against all else.
     overrides: BTreeMap<Box<str>, Facts>,
     /// What statements may do without naming it: implicit casts, operators of user indexes.
@@ -52,6 +54,11 @@ impl Catalog {
     #[must_use]
     pub const fn version(&self) -> u64 {
         self.version
+    }
+
+    /// Whether a write may change the session's settings without saying so.
+    pub(crate) const fn may_set(&self) -> bool {
+        self.sets
     }
 
     pub(crate) fn function(&self, schema: Option<&str>, name: &str) -> Option<Facts> {

@@ -8,7 +8,8 @@
 /// `pg_depend` does not record the use of built-in functions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum CatalogPart {
-    /// User functions: oid, schema, name, volatility (`i`, `s`, `v`), takes a row (`t`, `f`), untrusted language (`t`, `f`).
+    /// User functions: oid, schema, name, volatility (`i`, `s`, `v`), takes a row (`t`, `f`), untrusted language (`t`, `f`),
+    /// sets something for the session (`t`, `f`).
     Functions,
     /// User operators: schema, symbol, function's oid, schema and name.
     Operators,
@@ -43,20 +44,27 @@ impl CatalogPart {
     /// How many columns each row has.
     pub(super) const fn columns(self) -> usize {
         match self {
-            Self::Functions => 6,
+            Self::Functions => 7,
             Self::Operators | Self::Relations | Self::Calls => 5,
             Self::Types | Self::Reads => 4,
         }
     }
 }
 
+// What a function sets is searched for in its source: 2078 is set_config's oid; what is local ends with the transaction.
 // Every name is qualified and every operator is PostgreSQL's own under the empty search path that control sets or, if it
 // sets none, under any path: user operators on oid and name can't match better than the exact built-in ones.
 const FUNCTIONS: &str = "\
 SELECT p.oid::text, n.nspname::text, p.proname::text, p.provolatile::text,
        CASE WHEN EXISTS (SELECT FROM pg_catalog.unnest(p.proargtypes::oid[]) a JOIN pg_catalog.pg_type t ON t.oid = a
                          WHERE t.typtype IN ('c', 'p', 'd')) THEN 't' ELSE 'f' END,
-       CASE WHEN l.lanpltrusted OR l.lanname IN ('internal', 'c', 'sql') THEN 'f' ELSE 't' END
+       CASE WHEN l.lanpltrusted OR l.lanname IN ('internal', 'c', 'sql') THEN 'f' ELSE 't' END,
+       CASE WHEN l.lanname NOT IN ('internal', 'c')
+             AND (pg_catalog.regexp_replace(p.prosrc, 'set_config\\s*\\([^;]*?,\\s*true\\s*\\)', '', 'gi')
+                  ~* '(set_config|\\m(set|reset)\\s+(session\\s|role\\M|all\\M)|\\mset\\s+[a-z_]+\\.[a-z_]+\\s*(=|to\\M)\
+|\\mset\\s+(search_path|time\\s+zone|timezone|datestyle|[a-z_]+_timeout|work_mem|row_security|application_name\
+|client_min_messages|session_replication_role|default_transaction_[a-z_]+)\\M)'
+                  OR p.prosqlbody::text ~ ':funcid 2078 ') THEN 't' ELSE 'f' END
 FROM pg_catalog.pg_proc p
 JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
 JOIN pg_catalog.pg_language l ON l.oid = p.prolang

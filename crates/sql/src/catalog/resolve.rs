@@ -35,6 +35,7 @@ pub(super) fn resolve(mut builder: CatalogBuilder, version: u64) -> Catalog {
         builder.types.iter().filter(|(oid, _)| **oid < FIRST_USER_OID).map(|(_, own)| own.facts);
     Catalog {
         version,
+        sets: builder.sets,
         any_type: builder.types.values().map(|own| own.facts).fold(Facts::READ, Facts::or),
         builtin_casts: builtin_casts.fold(Facts::READ, Facts::or),
         row_functions: by_name(row_functions(&builder)),

@@ -15,7 +15,7 @@ mod words;
 
 use crate::catalog::Catalog;
 use crate::class::{Class, Classified, KeyedBy, Why};
-use crate::effect::Pin;
+use crate::effect::{Effect, Pin};
 use crate::names::Names;
 use crate::scan::{Backslash, Kind, Lexer};
 use findings::Findings;
@@ -57,6 +57,9 @@ impl Classifier {
             all.keyed_by = KeyedBy::Nothing;
         } else if splitter.is_ambiguous() {
             judge_ambiguous(sql, &mut all);
+        }
+        if all.class == Class::Write && catalog.is_some_and(Catalog::may_set) {
+            all.effects.push(Effect::MayHaveSet);
         }
         if statements == 0 && all.class == Class::Read {
             all.why = Why::Empty;

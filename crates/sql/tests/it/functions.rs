@@ -345,9 +345,23 @@ fn without_a_catalog_nothing_is_a_read() {
 }
 
 #[test]
+fn a_function_that_sets_something_for_the_session_pins_and_makes_writes_doubtful() {
+    let mut builder = builder();
+    let row = ["1", "public", "set_tenant", "s", "f", "f", "t"].map(Some);
+    builder.row(CatalogPart::Functions, &row).unwrap();
+    let catalog = builder.finish(2);
+    let found = |sql: &str| Classifier::new().classify(sql, Some(&catalog));
+    let called = found("SELECT set_tenant(1)");
+    assert_eq!(called.class, Class::Write);
+    assert!(called.effects.contains(&Effect::Pin(Pin::SessionSetting)));
+    assert_eq!(found("INSERT INTO t VALUES (1)").effects, [Effect::MayHaveSet]);
+    assert!(found("SELECT a FROM t").effects.is_empty());
+}
+
+#[test]
 fn rows_of_another_shape_are_refused() {
     let mut builder = builder();
-    let row = [Some("1"), Some("public"), Some("f"), Some("x"), Some("f"), Some("f")];
+    let row = [Some("1"), Some("public"), Some("f"), Some("x"), Some("f"), Some("f"), Some("f")];
     assert_eq!(
         builder.row(CatalogPart::Functions, &row),
         Err(CatalogError { part: CatalogPart::Functions, column: 3 })

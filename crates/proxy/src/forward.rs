@@ -4,7 +4,6 @@
 //! `Parse` right in front of the message that needs it, within the client's own group, so that an
 //! error takes the place where the client expects one (docs/adr/0002-prepare-in-place.md).
 
-use std::collections::HashSet;
 use std::ops::Range;
 use std::rc::Rc;
 
@@ -13,6 +12,7 @@ use policy::replies::{Expect, Named};
 use sql::{NamedStatement, Verb};
 use wire::{Described, Frame, Frontend, MessageError, Report, Severity, SqlState, server_name};
 
+use crate::group::{Deallocates, Group, Unnamed};
 use crate::intake::End;
 use crate::server::{Server, SessionNumber, UnnamedOf};
 
@@ -25,73 +25,6 @@ const DOOMED: StatementId = 0;
 const DEALLOCATE: &[u8] = b"DEALLOCATE weir_0";
 
 const TOO_LARGE: &str = "too large for a message of its kind";
-
-/// A client's name and what it stands for now; `None` once it was closed.
-type Renamed = (Box<[u8]>, Option<Rc<Statement>>);
-
-/// Names given and taken within the group that is under way, before the server has answered.
-#[derive(Debug, Default)]
-pub(crate) struct Group {
-    names: Vec<Renamed>,
-    /// Statements whose Parse is on its way to the server.
-    parsing: HashSet<StatementId>,
-    /// Messages of the client's so far.
-    messages: u32,
-    unnamed: Unnamed,
-    /// A `DEALLOCATE` that is to be run names this statement of the client's.
-    deallocating: Option<Box<[u8]>>,
-    /// Every `DEALLOCATE` of a name so far named one of the client's.
-    pub(crate) deallocates: Deallocates,
-    /// The group was left open by an earlier part of it.
-    pub(crate) open: bool,
-}
-
-/// Whose statements a group deallocates by SQL.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) enum Deallocates {
-    /// The server's, if any: it may be one of Weir's.
-    #[default]
-    Servers,
-    /// The client's own: the server deallocates another in their place.
-    Clients,
-}
-
-/// What the group does to the client's unnamed statement.
-#[derive(Debug, Default, PartialEq, Eq)]
-enum Unnamed {
-    /// Nothing.
-    #[default]
-    Kept,
-    /// Its first message replaces it, and none after that.
-    ReplacedFirst,
-    /// A later message replaces it.
-    ReplacedLater,
-}
-
-impl Group {
-    /// Whether the client's unnamed statement is gone, or which one it is unknown, once the group
-    /// failed; `answered` says whether anything was answered before the error.
-    #[expect(clippy::fn_params_excessive_bools, reason = "a fact of the reply, not a mode")]
-    pub(crate) fn loses_unnamed(&self, answered: bool) -> bool {
-        match self.unnamed {
-            Unnamed::Kept => false,
-            // A Parse that fails has dropped the one before it already.
-            Unnamed::ReplacedFirst => !answered,
-            Unnamed::ReplacedLater => true,
-        }
-    }
-
-    /// Forgets all: the group has ended.
-    pub(crate) fn clear(&mut self) {
-        self.names.clear();
-        self.parsing.clear();
-        self.messages = 0;
-        self.unnamed = Unnamed::Kept;
-        self.deallocating = None;
-        self.deallocates = Deallocates::Servers;
-        self.open = false;
-    }
-}
 
 /// Everything that renaming needs.
 pub(crate) struct Forward<'a> {

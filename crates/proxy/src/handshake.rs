@@ -415,7 +415,7 @@ impl Opened {
             lease: None,
             begin: None,
             status: TxStatus::Idle,
-            group: crate::forward::Group::default(),
+            group: crate::group::Group::default(),
             changed: Changed::default(),
             said: None,
             noticed: crate::noticed::Noticed::default(),

@@ -33,6 +33,7 @@ mod database;
 mod error;
 mod forward;
 mod greeting;
+mod group;
 mod handshake;
 mod intake;
 mod kept;

@@ -11,7 +11,7 @@ use sql::Effect;
 use wire::TxStatus;
 
 use crate::error::{Cause, Lost};
-use crate::forward::Deallocates;
+use crate::group::Deallocates;
 use crate::noticed::{News, Noticed};
 use crate::pool::Lease;
 use crate::reading::{Kind, Own, Reading};

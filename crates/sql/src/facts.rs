@@ -12,6 +12,8 @@ pub(crate) struct Facts {
     pub(crate) pin: Option<Pin>,
     /// May act outside of the database.
     pub(crate) outside: bool,
+    /// May leave something in the session that the server can be asked for.
+    pub(crate) suspect: bool,
 }
 
 impl Facts {
@@ -19,7 +21,7 @@ impl Facts {
     pub(crate) const READ: Self = Self::new(Class::Read, Why::ReadOnly);
 
     pub(crate) const fn new(class: Class, why: Why) -> Self {
-        Self { class, why, pin: None, outside: false }
+        Self { class, why, pin: None, outside: false, suspect: false }
     }
 
     pub(crate) const fn pinning(mut self, pin: Pin) -> Self {
@@ -32,10 +34,20 @@ impl Facts {
         self
     }
 
+    pub(crate) const fn suspect(mut self) -> Self {
+        self.suspect = true;
+        self
+    }
+
     /// Joins what two objects of one name may do.
     pub(crate) fn or(self, other: Self) -> Self {
         let stronger = if other.class > self.class { other } else { self };
-        Self { pin: self.pin.or(other.pin), outside: self.outside || other.outside, ..stronger }
+        Self {
+            pin: self.pin.or(other.pin),
+            outside: self.outside || other.outside,
+            suspect: self.suspect || other.suspect,
+            ..stronger
+        }
     }
 
     /// The same effect for a reason of the object that leads to it.

@@ -308,6 +308,29 @@ async fn what_functions_set_for_a_session_reaches_no_other() {
 }
 
 #[tokio::test]
+async fn what_a_function_locked_keeps_its_session_there_until_it_is_unlocked() {
+    let (_cluster, weir) = two_servers();
+    let client = weir.client().await;
+    client
+        .batch_execute(
+            "CREATE FUNCTION lock_it() RETURNS void LANGUAGE plpgsql AS \
+             $$ BEGIN PERFORM pg_advisory_lock(9); END $$",
+        )
+        .await
+        .unwrap();
+    eventually("Weir knows the function", SOON, || {
+        let explained = weir.explain("app", "SELECT lock_it()").json();
+        explained["effects"].to_string().contains("may leave anything")
+    });
+    client.batch_execute("SELECT lock_it()").await.unwrap();
+    one(&client, "SELECT 1").await;
+    assert_eq!(one(&client, "SHOW weir.last_route").await, "primary a pinned_advisory_lock");
+    client.batch_execute("SELECT pg_advisory_unlock(9)").await.unwrap();
+    one(&client, "SELECT pg_backend_pid()").await;
+    assert_eq!(one(&client, "SHOW weir.last_route").await, "primary a primary_read");
+}
+
+#[tokio::test]
 async fn where_pins_are_forbidden_what_would_pin_is_refused_and_nothing_else() {
     let more = "databases: { \"*\": { cluster: main, pin: never } }\n";
     let config = crate::Config { more: more.into(), ..pool(&[("default_pool_size", "1")]) };

@@ -229,10 +229,15 @@ impl CatalogBuilder {
             self.takes_row.push(oid);
         }
         facts.outside |= row.flag(5)?;
-        if row.flag(6)? {
-            // The session is left with what nobody else knows of.
-            facts = WRITES.or(facts).pinning(Pin::SessionSetting);
-            self.sets = true;
+        match row.text(6)? {
+            "s" => {
+                // The session is left with what nobody else knows of.
+                facts = WRITES.or(facts).pinning(Pin::SessionSetting);
+                self.sets = true;
+            }
+            "o" => facts = WRITES.or(facts).suspect(),
+            "n" => {}
+            _ => return Err(row.error(6)),
         }
         let object = row.object(facts)?;
         self.functions.insert(oid, object);

@@ -9,7 +9,7 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum CatalogPart {
     /// User functions: oid, schema, name, volatility (`i`, `s`, `v`), takes a row (`t`, `f`), untrusted language (`t`, `f`),
-    /// sets something for the session (`t`, `f`).
+    /// what it leaves in the session (`s` settings, `o` what the server can be asked for, `n` nothing that shows).
     Functions,
     /// User operators: schema, symbol, function's oid, schema and name.
     Operators,
@@ -51,7 +51,7 @@ impl CatalogPart {
     }
 }
 
-// What a function sets is searched for in its source: 2078 is set_config's oid; what is local ends with the transaction.
+// What a function leaves is searched for in its source: 2078 is set_config's oid; what is local ends with the transaction.
 // Every name is qualified and every operator is PostgreSQL's own under the empty search path that control sets or, if it
 // sets none, under any path: user operators on oid and name can't match better than the exact built-in ones.
 const FUNCTIONS: &str = "\
@@ -64,7 +64,9 @@ SELECT p.oid::text, n.nspname::text, p.proname::text, p.provolatile::text,
                   ~* '(set_config|\\m(set|reset)\\s+(session\\s|role\\M|all\\M)|\\mset\\s+[a-z_]+\\.[a-z_]+\\s*(=|to\\M)\
 |\\mset\\s+(search_path|time\\s+zone|timezone|datestyle|[a-z_]+_timeout|work_mem|row_security|application_name\
 |client_min_messages|session_replication_role|default_transaction_[a-z_]+)\\M)'
-                  OR p.prosqlbody::text ~ ':funcid 2078 ') THEN 't' ELSE 'f' END
+                  OR p.prosqlbody::text ~ ':funcid 2078 ') THEN 's'
+            WHEN p.prosrc ~* '(pg_(try_)?advisory_lock|\\mlisten\\s|\\mtemp(orary)?\\s+(table|view|sequence)|\\mprepare\\s|with\\s+hold\\M)'
+                  AND l.lanname NOT IN ('internal', 'c') THEN 'o' ELSE 'n' END
 FROM pg_catalog.pg_proc p
 JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
 JOIN pg_catalog.pg_language l ON l.oid = p.prolang

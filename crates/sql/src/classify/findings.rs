@@ -60,6 +60,9 @@ impl Findings {
         if let Some(pin) = facts.pin {
             self.pins(pin);
         }
+        if facts.suspect && !self.effects.contains(&Effect::Suspect) {
+            self.effects.push(Effect::Suspect);
+        }
     }
 
     pub(super) fn pins(&mut self, pin: Pin) {

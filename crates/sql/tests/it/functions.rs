@@ -347,7 +347,7 @@ fn without_a_catalog_nothing_is_a_read() {
 #[test]
 fn a_function_that_sets_something_for_the_session_pins_and_makes_writes_doubtful() {
     let mut builder = builder();
-    let row = ["1", "public", "set_tenant", "s", "f", "f", "t"].map(Some);
+    let row = ["1", "public", "set_tenant", "s", "f", "f", "s"].map(Some);
     builder.row(CatalogPart::Functions, &row).unwrap();
     let catalog = builder.finish(2);
     let found = |sql: &str| Classifier::new().classify(sql, Some(&catalog));
@@ -359,9 +359,19 @@ fn a_function_that_sets_something_for_the_session_pins_and_makes_writes_doubtful
 }
 
 #[test]
+fn a_function_that_leaves_what_can_be_asked_for_has_the_server_asked() {
+    let mut builder = builder();
+    let row = ["1", "public", "lock_it", "v", "f", "f", "o"].map(Some);
+    builder.row(CatalogPart::Functions, &row).unwrap();
+    let catalog = builder.finish(2);
+    let called = Classifier::new().classify("SELECT lock_it(1)", Some(&catalog));
+    assert_eq!((called.class, called.effects), (Class::Write, vec![Effect::Suspect]));
+}
+
+#[test]
 fn rows_of_another_shape_are_refused() {
     let mut builder = builder();
-    let row = [Some("1"), Some("public"), Some("f"), Some("x"), Some("f"), Some("f"), Some("f")];
+    let row = [Some("1"), Some("public"), Some("f"), Some("x"), Some("f"), Some("f"), Some("n")];
     assert_eq!(
         builder.row(CatalogPart::Functions, &row),
         Err(CatalogError { part: CatalogPart::Functions, column: 3 })

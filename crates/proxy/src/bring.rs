@@ -18,7 +18,9 @@ impl Session {
             // Whoever had it before wanted the same.
             self.meaning.brought();
         }
-        if as_wanted || self.group.open || self.meaning.leaves_settings_alone() {
+        // What nobody knows of is this session's own, as long as it keeps the server.
+        let own = server.settings.is_none() && server.used_by == Some(self.number);
+        if as_wanted || own || self.group.open || self.meaning.leaves_settings_alone() {
             return false;
         }
         // A BEGIN that was held back comes behind. Within a transaction only a RESET makes them

@@ -159,6 +159,8 @@ pub(crate) struct Server {
     pub(crate) reports: Rc<Reports>,
     /// Which server of its worker it is.
     pub(crate) number: ServerNumber,
+    /// Who has used it since it was idle.
+    pub(crate) used_by: Option<SessionNumber>,
     /// Who may have drawn a sequence value on it last.
     pub(crate) drawn_by: Option<SessionNumber>,
     /// It must not serve another session: what is prepared on it is not known any more.
@@ -207,6 +209,7 @@ impl Server {
             settings: Some(worker.settings.none()),
             reports,
             number: worker.next_server(),
+            used_by: None,
             drawn_by: None,
             spoiled: false,
             logins: worker.shared.logins.load(Ordering::Relaxed),
@@ -269,6 +272,7 @@ impl Server {
         self.inbox.release(buffers);
         self.outbox.release();
         self.idle_since = now;
+        self.used_by = None;
     }
 }
 

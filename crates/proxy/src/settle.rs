@@ -162,14 +162,16 @@ impl Session {
                     lease.give_back();
                 }
             }
-            Hold::Ask => self.ask_what_is_left(),
-            Hold::Return | Hold::Keep => {}
+            Hold::Ask if self.database.returns_servers() => self.ask_what_is_left(),
+            Hold::Return | Hold::Ask | Hold::Keep => {}
         }
     }
 
     fn know_settings(&mut self, settings: ServerSettings) {
         let on_server = Rc::clone(self.meaning.on_server());
+        let number = self.number;
         let Some(server) = self.server() else { return };
+        server.used_by = Some(number);
         server.settings = match (settings, server.settings.take()) {
             (ServerSettings::Fresh, _) | (ServerSettings::AsTold, Some(_)) => Some(on_server),
             (ServerSettings::Unknown, _) | (ServerSettings::AsTold, None) => None,

@@ -308,6 +308,33 @@ async fn what_functions_set_for_a_session_reaches_no_other() {
 }
 
 #[tokio::test]
+async fn who_keeps_its_server_keeps_what_a_trigger_set_there() {
+    for (mode, first) in [("session", "SELECT 1"), ("transaction", "CREATE TEMP TABLE mine ()")] {
+        let (_cluster, weir) = rig(0, &pool(&[("default_pool_size", "2"), ("mode", mode)]));
+        let client = weir.client().await;
+        client
+            .batch_execute(
+                "CREATE FUNCTION by_trigger() RETURNS trigger LANGUAGE plpgsql AS \
+                 $$ BEGIN PERFORM set_config('app.x', 'set', false); RETURN NEW; END $$; \
+                 CREATE TABLE seen (id int); \
+                 CREATE TRIGGER t BEFORE INSERT ON seen FOR EACH ROW EXECUTE FUNCTION by_trigger()",
+            )
+            .await
+            .unwrap();
+        eventually("Weir knows the function", SOON, || {
+            let explained = weir.explain("app", "INSERT INTO seen VALUES (1)").json();
+            explained["effects"].to_string().contains("unseen")
+        });
+        client.batch_execute(first).await.unwrap();
+        client.batch_execute("INSERT INTO seen VALUES (1)").await.unwrap();
+        client.batch_execute("DO $$ BEGIN NULL; END $$").await.unwrap();
+        for _ in 0..2 {
+            assert_eq!(one(&client, "SHOW app.x").await, "set", "{mode}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn what_a_function_locked_keeps_its_session_there_until_it_is_unlocked() {
     let (_cluster, weir) = two_servers();
     let client = weir.client().await;

@@ -85,7 +85,13 @@ impl Reader<'_> {
             Frontend::Bind { portal, statement, rest } => {
                 reading.kind = Kind::Extended;
                 match self.known(reading, within, statement) {
-                    Some(class) => within.bound.push((portal, reading.bind(&class, rest))),
+                    Some(class) => {
+                        let place = reading.bind(&class, rest);
+                        // Nearly no statement has effects, and a list costs an allocation.
+                        if !place.is_empty() {
+                            within.bound.push((portal, place));
+                        }
+                    }
                     None if self.by_sql => reading.leave_undecided(),
                     // The server will refuse it; where does not matter.
                     None => reading.statements = reading.statements.saturating_add(1),

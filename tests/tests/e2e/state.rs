@@ -307,6 +307,31 @@ async fn what_functions_set_for_a_session_reaches_no_other() {
     assert_eq!(one(&other, tenant).await, "nobody");
 }
 
+#[test]
+fn a_client_hears_what_the_server_that_it_comes_to_reports_otherwise() {
+    let cluster = testkit::Cluster::builder().replicas(1).start().unwrap();
+    let replica = cluster.replicas()[0];
+    replica.psql("ALTER SYSTEM SET timezone = 'Asia/Tokyo'").unwrap();
+    replica.psql("SELECT pg_reload_conf()").unwrap();
+    eventually("the replica has another time zone", SOON, || {
+        replica.psql("SHOW timezone").unwrap() == "Asia/Tokyo"
+    });
+    let reads = vec![("consistency", "eventual".to_owned())];
+    let weir = Weir::start(crate::WEIR, &cluster, &crate::Config { reads, ..pool(&[]) });
+    let mut raw = Raw::login(weir.port(), "app", &[]).unwrap();
+    // To the replica, on it, and back.
+    for (sql, told) in [
+        ("SELECT 1", Some("Asia/Tokyo")),
+        ("SELECT 2", None),
+        ("SELECT pg_current_xact_id()", Some("UTC")),
+    ] {
+        let heard = raw.talk(&say::query(sql));
+        let status = heard.iter().find(|message| message.tag == wire::tag::PARAMETER_STATUS);
+        let wanted = told.map(|zone| format!("S TimeZone\\x00{zone}\\x00"));
+        assert_eq!(status.map(weir_tests::Message::line), wanted, "{sql}");
+    }
+}
+
 #[tokio::test]
 async fn who_keeps_its_server_keeps_what_a_trigger_set_there() {
     for (mode, first) in [("session", "SELECT 1"), ("transaction", "CREATE TEMP TABLE mine ()")] {

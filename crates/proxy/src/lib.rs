@@ -6,13 +6,15 @@
 //! | file | question |
 //! |---|---|
 //! | `session.rs` | what happens to a cycle, step by step? |
-//! | `intake.rs`, `cycle.rs` | where does a cycle end, and what does it say? |
+//! | `intake.rs`, `cycle.rs`, `reading.rs` | where does a cycle end, and what does it say? |
 //! | `place.rs` | which server takes it? |
-//! | `forward.rs`, `relay.rs` | how do bytes get there and back? |
+//! | `forward.rs`, `group.rs`, `relay.rs` | how do bytes get there and back? |
+//! | `kept.rs` | what if a server is kept while its client is silent? |
 //! | `noticed.rs`, `settle.rs` | what does it leave behind? |
 //! | `alone.rs` | what does Weir answer itself? |
 //! | `pool.rs`, `pools.rs`, `permits.rs` | who may use which server? |
-//! | `server.rs`, `login.rs`, `greeting.rs`, `settings.rs` | how is a server opened and brought to a session's settings? |
+//! | `server.rs`, `login.rs`, `greeting.rs`, `bring.rs` | how is a server opened and brought to a session's settings? |
+//! | `schema.rs`, `refresh.rs` | are a client's statements still what it was told? |
 //! | `handshake.rs`, `admission.rs`, `places.rs` | how does a client become a session? |
 //! | `timers.rs` | how long may a session do what it does? |
 //! | `replication.rs` | what if a client wants to replicate? |

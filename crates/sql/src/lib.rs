@@ -8,6 +8,7 @@
 //! - [`CatalogBuilder`] rows of [`CatalogPart`]'s queries to a [`Catalog`]
 //! - [`named_statement`] the prepared statement that EXECUTE or DEALLOCATE names
 //! - [`leading_hint`] routing wishes in a leading comment
+//! - [`normalized`] a text to one that shows no data
 //!
 //! Soundness first: nothing is a [`Class::Read`] that was not understood as a whole.
 
@@ -21,6 +22,7 @@ mod fingerprint;
 mod hint;
 mod named;
 mod names;
+mod normalize;
 mod scan;
 
 pub use catalog::{
@@ -35,3 +37,4 @@ pub use effect::{
 pub use fingerprint::{Fingerprint, Scan, Scanner};
 pub use hint::{Hint, HintError, Pairs, leading_hint};
 pub use named::{NamedStatement, Verb, named_statement};
+pub use normalize::normalized;

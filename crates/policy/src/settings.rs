@@ -11,6 +11,8 @@ mod tests;
 
 use std::rc::Rc;
 
+use sql::SearchPath;
+
 pub use self::known::KnownSettings;
 pub use self::replay::replay;
 
@@ -22,6 +24,7 @@ pub type Pairs = Vec<(Box<str>, Box<str>)>;
 pub struct Settings {
     pairs: Pairs,
     shape: Box<str>,
+    search_path: Option<SearchPath>,
     traits: Traits,
 }
 
@@ -95,11 +98,12 @@ impl Settings {
                 .is_some_and(|level| level.eq_ignore_ascii_case("serializable")),
             limits_time: find("statement_timeout").or(find("transaction_timeout")).is_some(),
         };
+        let search_path = find("search_path").and_then(SearchPath::parse);
         let mut shape = String::new();
         for (name, value) in pairs.iter().filter(|(name, _)| !is_shapeless(name)) {
             shape.extend([name, "\0", value, "\0"]);
         }
-        Self { traits, shape: shape.into(), pairs }
+        Self { traits, shape: shape.into(), search_path, pairs }
     }
 
     /// A setting's value.
@@ -154,6 +158,12 @@ impl Settings {
     #[must_use]
     pub fn shape(&self) -> &[u8] {
         self.shape.as_bytes()
+    }
+
+    /// Where names without a schema are looked up; `None` while only the server knows.
+    #[must_use]
+    pub const fn search_path(&self) -> Option<&SearchPath> {
+        self.search_path.as_ref()
     }
 
     /// Whether both are the same set.

@@ -1,16 +1,35 @@
 //! What a text may do, cached: one cache per worker and database.
+//!
+//! Most texts are found by their fingerprint. Where a literal or the search path decides, the fingerprint's entry says
+//! so, and a second look finds the answer by the text's own hash, or for that path. Two generations bound the cache:
+//! what is not used while one fills up is forgotten with the next.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+use std::ops::Deref;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use sql::{Catalog, Class, Classified, Classifier, Effect, KeyedBy, Pin, Scanner, Why};
+use sql::{
+    Catalog, Class, Classified, Classifier, Effect, KeyedBy, Namespace, Pin, Scanner, SearchPath,
+    Why,
+};
+use wire::SqlState;
 
+use crate::inquiry::StatementView;
 use crate::metrics::Metrics;
+use crate::notes::{Note, Notes};
+use crate::shown::Second;
 
-/// Classes kept before the cache starts anew.
-const KEPT: usize = 8192;
+/// Entries of a generation.
+const GENERATION: usize = 4096;
+
+/// Texts with effects hold a part of themselves in their entry: longer ones are read anew each time.
+const LONGEST_KEPT: usize = 16 * 1024;
+
+/// Search paths that have a number before all are forgotten, and all classes with them.
+const MOST_PATHS: usize = 4096;
 
 /// The classes of one database's statements.
 #[derive(Debug)]
@@ -18,21 +37,87 @@ pub(crate) struct Classes {
     scanner: Scanner,
     classifier: Classifier,
     cached: RefCell<Cached>,
+    notes: RefCell<Notes>,
 }
 
-#[derive(Debug, Default)]
-struct Cached {
-    /// The catalog that all entries were made with.
-    catalog: Option<Arc<Catalog>>,
-    by_fingerprint: HashMap<u128, Known>,
-    by_text: HashMap<Box<str>, Rc<Classified>>,
+/// What names mean to whoever asks.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Space<'a> {
+    pub(crate) catalog: Option<&'a Arc<Catalog>>,
+    /// `None` while nobody but the server knows it.
+    pub(crate) path: Option<&'a SearchPath>,
+}
+
+impl Space<'_> {
+    /// The same, after something that may have changed the search path.
+    pub(crate) const fn anywhere(self) -> Self {
+        Self { path: None, ..self }
+    }
+}
+
+/// What a text may do, as far as is known, and what is noted of it.
+#[derive(Debug)]
+pub(crate) struct Judged {
+    classified: Classified,
+    note: Option<Rc<Note>>,
+    /// When what a replica taught is to be forgotten.
+    until: Option<Second>,
+}
+
+impl Deref for Judged {
+    type Target = Classified;
+
+    fn deref(&self) -> &Classified {
+        &self.classified
+    }
+}
+
+impl Judged {
+    /// Counts that a client runs the text, if anything is noted of it.
+    pub(crate) fn runs(&self, metrics: &Metrics) {
+        if let Some(note) = &self.note {
+            note.runs();
+            metrics.doubted(self.classified.why);
+        }
+    }
+}
+
+/// By what an entry is found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Key {
+    /// A fingerprint, or the hash of a whole text.
+    pub(crate) print: u128,
+    path: PathNumber,
+}
+
+/// A search path's number, unique as long as the cache's catalog lasts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+struct PathNumber(u32);
+
+impl PathNumber {
+    /// Whatever it is.
+    const ANY: Self = Self(0);
+    /// Nobody knows it.
+    const UNKNOWN: Self = Self(1);
 }
 
 #[derive(Debug)]
-enum Known {
-    Class(Rc<Classified>),
-    /// Texts of this fingerprint differ in class: ask by text.
-    ByText,
+struct Cached {
+    /// The catalog that all entries were made with.
+    catalog: Option<Arc<Catalog>>,
+    young: Generation,
+    old: Generation,
+    paths: HashMap<SearchPath, PathNumber>,
+    newest_path: PathNumber,
+}
+
+type Generation = HashMap<Key, Entry, BuildHasherDefault<Passed>>;
+
+#[derive(Debug, Clone)]
+enum Entry {
+    Judged(Rc<Judged>),
+    /// Texts of this fingerprint differ in class.
+    Ask(KeyedBy),
 }
 
 impl Classes {
@@ -41,7 +126,8 @@ impl Classes {
         Self {
             scanner: Scanner::new(seed),
             classifier: Classifier::new(),
-            cached: RefCell::default(),
+            cached: RefCell::new(Cached::new(None)),
+            notes: RefCell::default(),
         }
     }
 
@@ -49,60 +135,193 @@ impl Classes {
     pub(crate) fn of(
         &self,
         text: &[u8],
-        catalog: Option<&Arc<Catalog>>,
+        space: Space<'_>,
         metrics: &Metrics,
-    ) -> Rc<Classified> {
+        now: Second,
+    ) -> Rc<Judged> {
         let Ok(text) = std::str::from_utf8(text) else { return Rc::new(unreadable()) };
         let mut cached = self.cached.borrow_mut();
-        let same = match (&cached.catalog, catalog) {
+        cached.belong_to(space.catalog);
+        let print = self.scanner.scan(text.as_bytes()).fingerprint.0;
+        let mut key = Key { print, path: PathNumber::ANY };
+        let mut found = cached.find(key);
+        if let Some(Entry::Ask(by)) = found {
+            key = self.closer(key, by, text, cached.number_of(space.path));
+            found = cached.find(key);
+        }
+        if let Some(Entry::Judged(judged)) = found
+            && judged.until.is_none_or(|until| now < until)
+        {
+            metrics.class_hits.inc();
+            return judged;
+        }
+        metrics.class_misses.inc();
+        let (key, judged) = self.judge(&mut cached, text, print, (space, now));
+        let short = judged.effects.is_empty() || text.len() <= LONGEST_KEPT;
+        if let Some(key) = key.filter(|_| short) {
+            cached.keep(key, Entry::Judged(Rc::clone(&judged)));
+        }
+        judged
+    }
+
+    /// Classifies a text; without a key when nothing is to be kept of it.
+    fn judge(
+        &self,
+        cached: &mut Cached,
+        text: &str,
+        print: u128,
+        (space, now): (Space<'_>, Second),
+    ) -> (Option<Key>, Rc<Judged>) {
+        let catalog = space.catalog.map(|catalog| &**catalog);
+        let mut classified = self.classifier.classify(text, catalog);
+        let mut key = Key { print, path: PathNumber::ANY };
+        match classified.keyed_by {
+            KeyedBy::Fingerprint => {}
+            by @ (KeyedBy::SearchPath | KeyedBy::Text) => {
+                cached.keep(key, Entry::Ask(by));
+                key = self.closer(key, by, text, cached.number_of(space.path));
+                if classified.class > Class::Read && space.path.is_some() {
+                    let space = Namespace { catalog, path: space.path };
+                    classified = self.classifier.classify(text, space);
+                }
+            }
+            KeyedBy::Nothing => {
+                return (None, Rc::new(Judged { classified, note: None, until: None }));
+            }
+        }
+        let (note, until) = self.notes.borrow_mut().judge(key, text, &mut classified, now);
+        (Some(key), Rc::new(Judged { classified, note, until }))
+    }
+
+    /// The key of an answer that the fingerprint alone does not give.
+    fn closer(&self, key: Key, by: KeyedBy, text: &str, path: PathNumber) -> Key {
+        match by {
+            KeyedBy::Text => Key { print: self.scanner.text(text.as_bytes()).0, path },
+            KeyedBy::Fingerprint | KeyedBy::SearchPath | KeyedBy::Nothing => Key { path, ..key },
+        }
+    }
+
+    /// Learns that a replica refused `text`, which was taken for a read, and the primary ran it.
+    ///
+    /// Returns what is noted of it from now on; `None` if it was no read.
+    pub(crate) fn learn(
+        &self,
+        text: &[u8],
+        space: Space<'_>,
+        (code, metrics, now): (SqlState, &Metrics, Second),
+    ) -> Option<Rc<Note>> {
+        let judged = self.of(text, space, metrics, now);
+        if judged.class > Class::Read {
+            return None;
+        }
+        let text = std::str::from_utf8(text).ok()?;
+        let mut cached = self.cached.borrow_mut();
+        let print = self.scanner.scan(text.as_bytes()).fingerprint.0;
+        let mut key = Key { print, path: PathNumber::ANY };
+        if let Some(Entry::Ask(by)) = cached.find(key) {
+            key = self.closer(key, by, text, cached.number_of(space.path));
+        }
+        let note = self.notes.borrow_mut().learn(key, text, code, now);
+        cached.forget(key);
+        Some(note)
+    }
+
+    /// All that is noted, for `name`, a database of `cluster`.
+    pub(crate) fn views(
+        &self,
+        (cluster, name): (&Arc<str>, &Arc<str>),
+        now: Second,
+    ) -> Vec<StatementView> {
+        self.notes.borrow().views((cluster, name), now)
+    }
+}
+
+impl Cached {
+    fn new(catalog: Option<Arc<Catalog>>) -> Self {
+        Self {
+            catalog,
+            young: Generation::default(),
+            old: Generation::default(),
+            paths: HashMap::new(),
+            newest_path: PathNumber::UNKNOWN,
+        }
+    }
+
+    /// Starts anew if the entries were made with another catalog.
+    fn belong_to(&mut self, catalog: Option<&Arc<Catalog>>) {
+        let same = match (&self.catalog, catalog) {
             (Some(known), Some(now)) => Arc::ptr_eq(known, now),
             (None, None) => true,
             _ => false,
         };
         if !same {
-            *cached = Cached { catalog: catalog.cloned(), ..Cached::default() };
+            *self = Self::new(catalog.cloned());
         }
-        let scan = self.scanner.scan(text.as_bytes());
-        let found = match cached.by_fingerprint.get(&scan.fingerprint.0) {
-            Some(Known::Class(class)) => Some(class),
-            Some(Known::ByText) => cached.by_text.get(text),
-            None => None,
-        };
-        if let Some(class) = found {
-            metrics.class_hits.inc();
-            return Rc::clone(class);
+    }
+
+    fn find(&mut self, key: Key) -> Option<Entry> {
+        if let Some(entry) = self.young.get(&key) {
+            return Some(entry.clone());
         }
-        metrics.class_misses.inc();
-        let class = Rc::new(self.classifier.classify(text, catalog.map(|catalog| &**catalog)));
-        cached.keep(scan.fingerprint.0, text, &class);
-        class
+        let entry = self.old.remove(&key)?;
+        self.keep(key, entry.clone());
+        Some(entry)
+    }
+
+    fn keep(&mut self, key: Key, entry: Entry) {
+        if self.young.len() >= GENERATION {
+            self.old = std::mem::take(&mut self.young);
+        }
+        self.young.insert(key, entry);
+    }
+
+    fn forget(&mut self, key: Key) {
+        self.young.remove(&key);
+        self.old.remove(&key);
+    }
+
+    fn number_of(&mut self, path: Option<&SearchPath>) -> PathNumber {
+        let Some(path) = path else { return PathNumber::UNKNOWN };
+        if let Some(number) = self.paths.get(path) {
+            return *number;
+        }
+        if self.paths.len() >= MOST_PATHS {
+            *self = Self::new(self.catalog.take());
+        }
+        self.newest_path = PathNumber(self.newest_path.0.saturating_add(1));
+        self.paths.insert(path.clone(), self.newest_path);
+        self.newest_path
     }
 }
 
-impl Cached {
-    fn keep(&mut self, fingerprint: u128, text: &str, class: &Rc<Classified>) {
-        if self.by_fingerprint.len() >= KEPT {
-            self.by_fingerprint.clear();
+/// A hasher for keys that are hashes already, under a seed that clients don't know.
+#[derive(Debug, Default)]
+struct Passed(u64);
+
+impl Hasher for Passed {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
         }
-        if self.by_text.len() >= KEPT {
-            self.by_text.clear();
-        }
-        match class.keyed_by {
-            KeyedBy::Fingerprint => {
-                self.by_fingerprint.insert(fingerprint, Known::Class(Rc::clone(class)));
-            }
-            KeyedBy::Text => {
-                self.by_fingerprint.insert(fingerprint, Known::ByText);
-                self.by_text.insert(text.into(), Rc::clone(class));
-            }
-            KeyedBy::Nothing => {}
-        }
+    }
+
+    fn write_u128(&mut self, print: u128) {
+        let [low, ..] = [print, print >> 64].map(|half| half & u128::from(u64::MAX));
+        self.0 = u64::try_from(low).unwrap_or_default();
+    }
+
+    fn write_u32(&mut self, path: u32) {
+        self.0 = self.0.rotate_left(32) ^ u64::from(path);
     }
 }
 
 /// A text in an encoding that the scanner can't read: the primary's, and nothing is known of it.
-pub(crate) fn unreadable() -> Classified {
-    Classified {
+fn unreadable() -> Judged {
+    let classified = Classified {
         class: Class::Write,
         why: Why::Malformed,
         effects: vec![Effect::Pin(Pin::Unknown)],
@@ -110,5 +329,6 @@ pub(crate) fn unreadable() -> Classified {
         reaches_outside: true,
         keyed_by: KeyedBy::Nothing,
         statements: 2,
-    }
+    };
+    Judged { classified, note: None, until: None }
 }

@@ -119,6 +119,59 @@ whys! {
     NotUnderstood = "not_understood",
     /// Nested more deeply than we follow.
     NestingTooDeep = "nesting_too_deep",
+    /// Taken for a read until a standby refused it and the primary ran it.
+    RefusedByStandby = "refused_by_standby",
+}
+
+impl Why {
+    /// The place in [`Why::ALL`], to count by it without a map.
+    #[must_use]
+    pub const fn index(self) -> usize {
+        self as usize
+    }
+
+    /// Whether the text may be a read all the same: it was not understood, or what it uses is not known to be harmless.
+    #[must_use]
+    pub const fn is_doubt(self) -> bool {
+        match self {
+            Self::Unparsed
+            | Self::TooLong
+            | Self::AmbiguousString
+            | Self::VolatileFunction
+            | Self::UnknownFunction
+            | Self::UnknownOperator
+            | Self::UnknownType
+            | Self::VolatileView
+            | Self::UnknownRelation
+            | Self::RowSecurity
+            | Self::NotUnderstood
+            | Self::NestingTooDeep
+            | Self::RefusedByStandby => true,
+            Self::ReadOnly
+            | Self::Empty
+            | Self::Malformed
+            | Self::CatalogMissing
+            | Self::DataModifying
+            | Self::LockingClause
+            | Self::SelectInto
+            | Self::PrimaryOnlyFunction
+            | Self::UnloggedRelation
+            | Self::TemporaryRelation
+            | Self::ForeignRelation
+            | Self::SystemRelation
+            | Self::Utility
+            | Self::Ddl
+            | Self::Copy
+            | Self::Do
+            | Self::Call
+            | Self::Explain
+            | Self::Transaction
+            | Self::SessionState
+            | Self::Prepared
+            | Self::Cursor
+            | Self::Notify => false,
+        }
+    }
 }
 
 /// What a cached answer for a text may be found by.
@@ -126,7 +179,9 @@ whys! {
 pub enum KeyedBy {
     /// Every text of the same fingerprint has this class and these effects.
     Fingerprint,
-    /// Class or effects depend on a literal: only the same bytes have them.
+    /// The same, under any search path; one that is known may give less.
+    SearchPath,
+    /// Class or effects depend on a literal: only the same bytes, under the same search path, have them.
     Text,
     /// Not worth keeping, or not safe to keep.
     Nothing,

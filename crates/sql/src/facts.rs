@@ -1,6 +1,6 @@
 //! What using one object may do.
 
-use crate::class::{Class, Why};
+use crate::class::{Class, KeyedBy, Why};
 use crate::effect::Pin;
 
 /// What using a function, relation, operator or type may do.
@@ -14,6 +14,8 @@ pub(crate) struct Facts {
     pub(crate) outside: bool,
     /// May leave something in the session that the server can be asked for.
     pub(crate) suspect: bool,
+    /// Whether another search path may give less.
+    pub(crate) keyed_by: KeyedBy,
 }
 
 impl Facts {
@@ -21,7 +23,8 @@ impl Facts {
     pub(crate) const READ: Self = Self::new(Class::Read, Why::ReadOnly);
 
     pub(crate) const fn new(class: Class, why: Why) -> Self {
-        Self { class, why, pin: None, outside: false, suspect: false }
+        let keyed_by = KeyedBy::Fingerprint;
+        Self { class, why, pin: None, outside: false, suspect: false, keyed_by }
     }
 
     pub(crate) const fn pinning(mut self, pin: Pin) -> Self {
@@ -46,8 +49,15 @@ impl Facts {
             pin: self.pin.or(other.pin),
             outside: self.outside || other.outside,
             suspect: self.suspect || other.suspect,
+            keyed_by: self.keyed_by.max(other.keyed_by),
             ..stronger
         }
+    }
+
+    /// The same, where only some of the objects of that name may do so much.
+    pub(crate) const fn by_path(mut self) -> Self {
+        self.keyed_by = KeyedBy::SearchPath;
+        self
     }
 
     /// The same effect for a reason of the object that leads to it.

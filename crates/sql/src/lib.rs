@@ -4,7 +4,8 @@
 //! and operators. Does not know nodes, config, sockets, time or randomness: every answer is a function of its arguments.
 //!
 //! - [`Scanner`] one pass over a text, without allocation: the [`Fingerprint`] that keys a class cache
-//! - [`Classifier`] text and [`Catalog`] to [`Classified`]: [`Class`], [`Why`], [`Effect`]s
+//! - [`Classifier`] text and [`Namespace`] to [`Classified`]: [`Class`], [`Why`], [`Effect`]s
+//! - [`SearchPath`] where names without a schema are looked up
 //! - [`CatalogBuilder`] rows of [`CatalogPart`]'s queries to a [`Catalog`]
 //! - [`named_statement`] the prepared statement that EXECUTE or DEALLOCATE names
 //! - [`leading_hint`] routing wishes in a leading comment
@@ -24,6 +25,7 @@ mod named;
 mod names;
 mod normalize;
 mod scan;
+mod search_path;
 
 pub use catalog::{
     Catalog, CatalogBuilder, CatalogError, CatalogPart, FunctionEffect, Persistence, RelationKind,
@@ -38,3 +40,4 @@ pub use fingerprint::{Fingerprint, Scan, Scanner};
 pub use hint::{Hint, HintError, Pairs, leading_hint};
 pub use named::{NamedStatement, Verb, named_statement};
 pub use normalize::normalized;
+pub use search_path::{Namespace, SearchPath};

@@ -1,7 +1,7 @@
 //! What a database's own objects may do, looked up by name.
 //!
-//! A statement's names are resolved by the server under a search path that may change at any time. So a name without a
-//! schema stands for every object of that name in every schema, and what they may do is joined.
+//! A name stands for every object of that name in the schemas that it may be of, and what they may do is joined: nothing
+//! here chooses among them by their arguments, or by their schema's place in the search path.
 
 mod builder;
 mod queries;
@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use crate::builtin;
 use crate::class::{Class, Why};
 use crate::facts::Facts;
+use crate::search_path::Scope;
 
 pub use builder::{
     CatalogBuilder, CatalogError, FunctionEffect, Persistence, RelationKind, Volatility,
@@ -61,40 +62,44 @@ impl Catalog {
         self.sets
     }
 
-    pub(crate) fn function(&self, schema: Option<&str>, name: &str) -> Option<Facts> {
-        let qualified =
-            schema.and_then(|schema| self.overrides.get(format!("{schema}.{name}").as_str()));
+    pub(crate) fn function(&self, scope: Scope<'_>, name: &str) -> Option<Facts> {
+        let qualified = match scope {
+            Scope::Schema(schema) => self.overrides.get(format!("{schema}.{name}").as_str()),
+            Scope::Path(_) | Scope::Anywhere => None,
+        };
         if let Some(facts) = qualified.or_else(|| self.overrides.get(name)) {
             return Some(*facts);
         }
-        let own = lookup(&self.functions, schema, name);
-        let builtin = is_builtin_schema(schema).then(|| builtin::function(name)).flatten();
+        let own = lookup(&self.functions, scope, name);
+        let builtin = scope.has("pg_catalog").then(|| builtin::function(name)).flatten();
         // `type(value)` is a cast where no function of that name takes the value.
-        let cast = self.type_facts(schema, name);
-        let found = join(join(own, builtin), cast)?;
+        let cast = self.type_facts(scope, name);
+        let found = join(scope, join(scope, own, builtin), cast)?;
         Some(if name.contains("populate_record") { found.or(self.any_type) } else { found })
     }
 
     /// What `row.name` may do when it is no column: a call of a function on the row.
-    pub(crate) fn row_function(&self, name: &str) -> Facts {
-        lookup(&self.row_functions, None, name).unwrap_or(Facts::READ)
+    pub(crate) fn row_function(&self, scope: Scope<'_>, name: &str) -> Facts {
+        lookup(&self.row_functions, scope, name).unwrap_or(Facts::READ)
     }
 
-    pub(crate) fn relation(&self, schema: Option<&str>, name: &str) -> Option<Facts> {
-        if schema == Some("information_schema") {
-            return builtin::has_information_schema(name).then_some(Facts::READ);
+    pub(crate) fn relation(&self, scope: Scope<'_>, name: &str) -> Option<Facts> {
+        if let Scope::Schema(schema) = scope {
+            if schema == "information_schema" {
+                return builtin::has_information_schema(name).then_some(Facts::READ);
+            }
+            if schema.starts_with("pg_temp") {
+                return Some(Facts::new(Class::PrimaryRead, Why::TemporaryRelation));
+            }
         }
-        if schema.is_some_and(|schema| schema.starts_with("pg_temp")) {
-            return Some(Facts::new(Class::PrimaryRead, Why::TemporaryRelation));
-        }
-        let builtin = is_builtin_schema(schema).then(|| builtin::relation(name)).flatten();
-        join(lookup(&self.relations, schema, name), builtin)
+        let builtin = scope.has("pg_catalog").then(|| builtin::relation(name)).flatten();
+        join(scope, lookup(&self.relations, scope, name), builtin)
     }
 
-    pub(crate) fn type_facts(&self, schema: Option<&str>, name: &str) -> Option<Facts> {
-        let information_schema = schema == Some("information_schema");
-        let builtin = (information_schema || is_builtin_schema(schema)) && builtin::has_type(name);
-        join(lookup(&self.types, schema, name), builtin.then_some(self.builtin_casts))
+    pub(crate) fn type_facts(&self, scope: Scope<'_>, name: &str) -> Option<Facts> {
+        let own = scope.has("pg_catalog") || scope.has("information_schema");
+        let builtin = own && builtin::has_type(name);
+        join(scope, lookup(&self.types, scope, name), builtin.then_some(self.builtin_casts))
     }
 
     /// What a cast to a type of PostgreSQL's own may do.
@@ -102,11 +107,9 @@ impl Catalog {
         self.builtin_casts
     }
 
-    pub(crate) fn operator(&self, name: &str) -> Option<Facts> {
-        join(
-            lookup(&self.operators, None, name),
-            builtin::has_operator(name).then_some(Facts::READ),
-        )
+    pub(crate) fn operator(&self, scope: Scope<'_>, name: &str) -> Option<Facts> {
+        let builtin = scope.has("pg_catalog") && builtin::has_operator(name);
+        join(scope, lookup(&self.operators, scope, name), builtin.then_some(Facts::READ))
     }
 
     pub(crate) const fn always(&self) -> Facts {
@@ -114,21 +117,25 @@ impl Catalog {
     }
 }
 
-fn is_builtin_schema(schema: Option<&str>) -> bool {
-    schema.is_none_or(|schema| schema == "pg_catalog")
+/// What the objects of a name may do that `scope` has; each of them, where the statement doesn't say which.
+fn lookup(objects: &ByName, scope: Scope<'_>, name: &str) -> Option<Facts> {
+    let found = objects.get(name)?.iter().filter(|(owner, _)| scope.has(owner));
+    let joined = found.map(|(_, facts)| *facts).reduce(|one, other| either(scope, one, other))?;
+    Some(joined)
 }
 
-fn lookup(objects: &ByName, schema: Option<&str>, name: &str) -> Option<Facts> {
-    let found = objects.get(name)?.iter();
-    found
-        .filter(|(owner, _)| schema.is_none_or(|schema| schema == &**owner))
-        .map(|(_, facts)| *facts)
-        .reduce(Facts::or)
-}
-
-fn join(one: Option<Facts>, other: Option<Facts>) -> Option<Facts> {
+fn join(scope: Scope<'_>, one: Option<Facts>, other: Option<Facts>) -> Option<Facts> {
     match (one, other) {
-        (Some(one), Some(other)) => Some(one.or(other)),
+        (Some(one), Some(other)) => Some(either(scope, one, other)),
         (one, other) => one.or(other),
+    }
+}
+
+/// What either of two objects may do; where nothing is known of the search path, it may rule out the stronger one.
+fn either(scope: Scope<'_>, one: Facts, other: Facts) -> Facts {
+    let joined = one.or(other);
+    match scope {
+        Scope::Anywhere if one != other => joined.by_path(),
+        Scope::Anywhere | Scope::Path(_) | Scope::Schema(_) => joined,
     }
 }

@@ -57,6 +57,7 @@ impl Findings {
     pub(super) fn uses(&mut self, facts: Facts) {
         self.raise(facts.class, facts.why);
         self.outside |= facts.outside;
+        self.keyed_by = self.keyed_by.max(facts.keyed_by);
         if let Some(pin) = facts.pin {
             self.pins(pin);
         }

@@ -18,6 +18,7 @@ use crate::class::{Class, Classified, KeyedBy, Why};
 use crate::effect::{Effect, Pin};
 use crate::names::Names;
 use crate::scan::{Backslash, Kind, Lexer};
+use crate::search_path::Namespace;
 use findings::Findings;
 use split::Splitter;
 
@@ -32,12 +33,14 @@ impl Classifier {
         Self {}
     }
 
-    /// Says what `sql`, of one or many statements, may do in the database that `catalog` describes.
+    /// Says what `sql`, of one or many statements, may do where names mean what `space` says.
     ///
     /// Without a catalog nothing that holds a statement is below [`Class::PrimaryRead`]. A statement of more than
     /// 4,000 tokens is not parsed: it is a write, with the effects that its tokens show.
-    pub fn classify(&self, sql: &str, catalog: Option<&Catalog>) -> Classified {
-        let names = Names { catalog };
+    #[expect(single_use_lifetimes, reason = "an elided lifetime in `impl Trait` is not stable yet")]
+    pub fn classify<'c>(&self, sql: &str, space: impl Into<Namespace<'c>>) -> Classified {
+        let mut names = Names::new(space.into());
+        let catalog = names.catalog();
         let mut splitter = Splitter::new(sql, names);
         let mut all = Findings::default();
         let mut statements = 0_u32;
@@ -50,6 +53,11 @@ impl Classifier {
             all.join(found);
             steps.resize(all.effects.len(), statements);
             statements = statements.saturating_add(1);
+            if !all.effects.is_empty() {
+                // The search path may be another one now.
+                names = names.anywhere();
+                splitter.knows_no_path();
+            }
         }
         if splitter.is_malformed() {
             all.raise(Class::Write, Why::Malformed);
@@ -87,7 +95,12 @@ fn judge_ambiguous(sql: &str, all: &mut Findings) {
 
 impl Findings {
     fn into_classified(self, statements: u32, steps: Vec<u32>) -> Classified {
-        let Self { class, why, effects, outside, keyed_by } = self;
+        let Self { class, why, effects, outside, mut keyed_by } = self;
+        if class == Class::Read && effects.is_empty() {
+            // It can't do less.
+            keyed_by =
+                if keyed_by == KeyedBy::SearchPath { KeyedBy::Fingerprint } else { keyed_by };
+        }
         Classified { class, why, effects, steps, reaches_outside: outside, keyed_by, statements }
     }
 }

@@ -45,6 +45,11 @@ impl<'a> Splitter<'a> {
         Self { sql, names, lexer, tokens: Vec::new(), malformed: false, depth: Depth::default() }
     }
 
+    /// From now on, names without a schema may mean anything.
+    pub(super) const fn knows_no_path(&mut self) {
+        self.names = self.names.anywhere();
+    }
+
     /// Whether anything met so far makes the server refuse the whole text.
     pub(super) const fn is_malformed(&self) -> bool {
         self.malformed

@@ -29,8 +29,18 @@ fn operator(words: Words<'_>, index: usize, names: Names<'_>, found: &mut Findin
     let symbol = words.at(index).map_or("", |token| words.text(token));
     // `name => value` is no operator.
     if symbol != "=>" {
-        found.uses(names.operator(symbol));
+        found.uses(names.operator(operator_schema(words, index).as_deref(), symbol));
     }
+}
+
+/// The schema in `OPERATOR(schema.symbol)`; `t.*` has none.
+fn operator_schema(words: Words<'_>, index: usize) -> Option<String> {
+    let mut first = index;
+    while first.checked_sub(1).and_then(|dot| words.kind(dot)) == Some(Kind::Dot) {
+        first = first.checked_sub(2)?;
+    }
+    let spelled = first.checked_sub(2).is_some_and(|word| words.is(word, "operator"));
+    if spelled && first < index { words.name(index.checked_sub(2)?) } else { None }
 }
 
 fn name(words: Words<'_>, index: usize, names: Names<'_>, found: &mut Findings) {

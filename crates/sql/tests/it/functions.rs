@@ -2,8 +2,8 @@
 
 use crate::common::{assert_all, assert_never_read, builder, catalog, class, classify};
 use sql::{
-    Catalog, CatalogError, CatalogPart, Class, Classifier, Effect, FunctionEffect, KeyedBy, Pin,
-    SetScope, Why,
+    Catalog, CatalogError, CatalogPart, Class, Classifier, Effect, FunctionEffect, KeyedBy,
+    Namespace, Pin, SearchPath, SetScope, Why,
 };
 
 #[test]
@@ -528,4 +528,44 @@ fn the_builtin_catalog_knows_no_relation_of_users() {
     let builtin = Catalog::builtin_only();
     let class = |sql| Classifier::new().classify(sql, Some(&builtin)).class;
     assert_eq!((class("SELECT 1"), class("SELECT * FROM t")), (Class::Read, Class::Write));
+}
+
+#[test]
+fn a_known_search_path_rules_out_what_is_elsewhere() {
+    let catalog = catalog();
+    let under = |sql, path| {
+        let path = SearchPath::parse(path);
+        let space = Namespace { catalog: Some(&catalog), path: path.as_ref() };
+        Classifier::new().classify(sql, space)
+    };
+    // Two of these are harmless in `public` and not in `app`.
+    for sql in ["SELECT overloaded(1)", "SELECT lower('A')", "SELECT a FROM hot"] {
+        let anywhere = Classifier::new().classify(sql, Some(&catalog));
+        assert_eq!((anywhere.class > Class::Read, anywhere.keyed_by), (true, KeyedBy::SearchPath));
+        assert_eq!(under(sql, "public").class, Class::Read, "{sql}");
+        assert_eq!(under(sql, "other, public").class, Class::Read, "{sql}");
+        for path in ["app", "public, app", "app, public", "\"$user\", public"] {
+            assert_eq!(under(sql, path).class, anywhere.class, "{sql} under {path}");
+        }
+    }
+    // A schema that is named counts, whatever the path is.
+    assert_eq!(under("SELECT app.overloaded(1)", "public").class, Class::Write);
+    assert_eq!(under("SELECT 1 OPERATOR(public.#@#) 2", "app").class, Class::Write);
+    assert_eq!(under("SELECT 1 #@# 2", "app").why, Why::UnknownOperator);
+    assert_eq!(under("SELECT t.* FROM t", "app").class, Class::Read);
+}
+
+#[test]
+fn a_search_path_counts_until_something_may_have_changed_it() {
+    let catalog = catalog();
+    let path = SearchPath::parse("public").unwrap();
+    let space = Namespace { catalog: Some(&catalog), path: Some(&path) };
+    for before in
+        ["SET search_path = app", "SELECT set_config('search_path', 'app', true)", "ROLLBACK"]
+    {
+        let sql = format!("{before}; SELECT overloaded(1)");
+        assert_eq!(Classifier::new().classify(&sql, space).class, Class::Write, "{sql}");
+    }
+    let sql = "SELECT a FROM t; SELECT overloaded(1)";
+    assert_eq!(Classifier::new().classify(sql, space).class, Class::Read);
 }

@@ -1,4 +1,4 @@
-//! The admin HTTP API: health, metrics, clusters, sessions, pools, explain.
+//! The admin HTTP API: health, metrics, clusters, sessions, pools, statements, explain.
 //!
 //! Shows what control measured and what policy would decide, and passes operators' wishes on to
 //! control. Decides nothing itself; never sees a client's bytes.
@@ -20,6 +20,7 @@ mod query;
 mod serve;
 mod sessions;
 mod state;
+mod statements;
 mod words;
 
 pub use serve::serve;

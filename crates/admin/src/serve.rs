@@ -13,7 +13,7 @@ use tokio::net::TcpListener;
 
 use crate::problem::{Problem, dress};
 use crate::state::State;
-use crate::{body, clusters, explain, guard, health, metrics, nodes, pools, sessions};
+use crate::{body, clusters, explain, guard, health, metrics, nodes, pools, sessions, statements};
 
 /// How long a request may take, its body included.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -45,6 +45,7 @@ fn routes(state: State) -> Router {
         .route("/v1/sessions", get(sessions::list))
         .route("/v1/sessions/{id}", get(sessions::show).delete(sessions::end))
         .route("/v1/pools", get(pools::list))
+        .route("/v1/statements", get(statements::list))
         .route("/v1/explain", post(explain::handle))
         .route_layer(middleware::from_fn_with_state(state.clone(), guard::guard));
     Router::new()

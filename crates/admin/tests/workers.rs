@@ -1,4 +1,4 @@
-//! `/v1/sessions` and `/v1/pools`, with workers made by hand.
+//! `/v1/sessions`, `/v1/pools` and `/v1/statements`, with workers made by hand.
 
 // `cfg(test)` is always true here; clippy takes helpers below it for test code.
 #[cfg(test)]
@@ -77,6 +77,22 @@ async fn a_pool_is_one_row_over_all_workers_and_waiting_ones_come_first() {
 }
 
 #[tokio::test]
+async fn statements_are_those_of_all_workers_the_most_run_first() {
+    let host = Host::with_workers(workers::two()).await;
+    let listed = get(&host, "/v1/statements").await;
+    assert_eq!(listed["matched"], 2);
+    let refused = json!({ "code": "25006", "times": 2, "believed_for_seconds": 9.0 });
+    let first = json!({
+        "cluster": "main", "database": "shop", "fingerprint": format!("{:032x}", 0xcd),
+        "text": "SELECT lies()", "class": "write", "why": "refused_by_standby", "runs": 10,
+        "refused": refused,
+    });
+    assert_eq!(listed["statements"][0], first);
+    assert_eq!(get(&host, "/v1/statements?refused=false").await["statements"][0]["runs"], 6);
+    assert_eq!(get(&host, "/v1/statements?why=unparsed").await["matched"], 0);
+}
+
+#[tokio::test]
 async fn gauges_of_servers_have_labels_that_no_client_can_multiply() {
     let host = Host::with_workers(workers::two()).await;
     let text = host.call("GET", "/metrics", None, None).await.body;
@@ -124,6 +140,7 @@ async fn what_makes_no_sense_is_a_problem_that_says_what_would() {
         ("GET", "/v1/sessions?state=asleep", 400, "waiting_for_server"),
         ("GET", "/v1/sessions?user=a&user=b", 400, "user"),
         ("GET", "/v1/pools?state=idle", 400, "`node`"),
+        ("GET", "/v1/statements?reason=x", 400, "`why`"),
         ("GET", "/v1/pools?limit=0", 400, "from 1 to 1000"),
         ("GET", "/v1/sessions/99", 404, "GET /v1/sessions"),
         ("GET", "/v1/sessions/x", 404, "GET /v1/sessions"),
@@ -138,7 +155,7 @@ async fn what_makes_no_sense_is_a_problem_that_says_what_would() {
         let detail = answer.problem()["detail"].as_str().unwrap().to_owned();
         assert!(detail.contains(word), "{method} {path}: {detail}");
     }
-    for path in ["/v1/sessions", "/v1/sessions/1", "/v1/pools"] {
+    for path in ["/v1/sessions", "/v1/sessions/1", "/v1/pools", "/v1/statements"] {
         assert_eq!(host.call("GET", path, None, None).await.status, 401, "{path}");
         assert_eq!(host.call("DELETE", path, Some("wrong"), None).await.status, 401, "{path}");
     }

@@ -32,7 +32,7 @@ pub struct Settings {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Traits {
     encoding: Encoding,
-    serializable: bool,
+    needs_primary: bool,
     limits_time: bool,
 }
 
@@ -94,8 +94,9 @@ impl Settings {
         };
         let traits = Traits {
             encoding: find("client_encoding").map_or(Encoding::AsciiSafe, Encoding::of),
-            serializable: find("default_transaction_isolation")
-                .is_some_and(|level| level.eq_ignore_ascii_case("serializable")),
+            needs_primary: find("default_transaction_isolation")
+                .is_some_and(|level| level.eq_ignore_ascii_case("serializable"))
+                || find("search_path").is_some_and(|path| path.contains("pg_temp")),
             limits_time: find("statement_timeout").or(find("transaction_timeout")).is_some(),
         };
         let search_path = find("search_path").and_then(SearchPath::parse);
@@ -140,10 +141,11 @@ impl Settings {
         self.traits.encoding == Encoding::AsciiSafe
     }
 
-    /// Whether every transaction is SERIALIZABLE, which no standby can run.
+    /// Whether no read can run on a standby: it knows no SERIALIZABLE, and makes no temporary schema, which
+    /// `current_schema()` does where the search path begins with it.
     #[must_use]
-    pub fn is_serializable(&self) -> bool {
-        self.traits.serializable
+    pub fn needs_primary(&self) -> bool {
+        self.traits.needs_primary
     }
 
     /// Whether a time limit may cut short the very query that is to replace these settings by

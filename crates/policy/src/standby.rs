@@ -61,6 +61,15 @@ pub fn may_succeed_elsewhere(code: SqlState) -> bool {
     )
 }
 
+/// Whether a standby that refuses a read with this code would refuse it again: it writes after all, or uses what only a
+/// primary has.
+///
+/// Only if the primary then runs it: a client that is read-only itself gets 25006 there, too.
+#[must_use]
+pub fn teaches(code: SqlState) -> bool {
+    matches!(code.as_str(), "25006" | "0A000" | "55000" | "XX000")
+}
+
 /// Whether a statement was prepared before its tables changed, so that it has to be prepared anew.
 ///
 /// The code alone says no more than "not supported"; the message may be translated.
@@ -114,6 +123,14 @@ mod tests {
         }
         assert!(may_succeed_elsewhere(SqlState::READ_ONLY_SQL_TRANSACTION));
         assert!(may_succeed_elsewhere(SqlState::UNDEFINED_TABLE));
+    }
+
+    #[test]
+    fn only_what_recovery_forbids_teaches() {
+        assert!(teaches(SqlState::READ_ONLY_SQL_TRANSACTION));
+        for code in [SqlState::UNDEFINED_TABLE, SqlState::ADMIN_SHUTDOWN] {
+            assert!(!teaches(code), "another time it may be served");
+        }
     }
 
     #[test]

@@ -4,9 +4,10 @@
 use std::rc::Rc;
 
 use policy::Reason;
-use sql::{Access, Chain, Classified, Effect, Isolation};
+use sql::{Access, Chain, Effect, Isolation};
 use wire::{Described, Frontend, TxStatus};
 
+use crate::classes::Judged;
 use crate::cycle::Cycle;
 use crate::error::Cause;
 use crate::intake::End;
@@ -81,7 +82,7 @@ impl Session {
                     && modes.deferrable.is_none()
                     && self.database.returns_servers()
                     && self.database.allows_blocks()
-                    && !self.meaning.settings().is_serializable();
+                    && !self.meaning.settings().needs_primary();
                 if !wanted {
                     return None;
                 }
@@ -167,7 +168,7 @@ impl Session {
     }
 
     fn answer_messages(&mut self, bytes: &[u8], reading: &Reading) -> Result<(), Cause> {
-        let mut portals: Vec<(Vec<u8>, Rc<Classified>)> = Vec::new();
+        let mut portals: Vec<(Vec<u8>, Rc<Judged>)> = Vec::new();
         let mut rest = bytes;
         while let Ok(Some((frame, after))) = wire::next_frame(rest, usize::MAX) {
             rest = after;
@@ -201,11 +202,11 @@ impl Session {
                         }
                         Described::Portal => portal_class(&portals, name),
                     };
-                    describe(&mut self.outbound.bytes, class.as_deref().and_then(Own::alone));
+                    describe(&mut self.outbound.bytes, own_of(class.as_ref()));
                 }
                 Frontend::Execute { portal, .. } => {
                     let class = portal_class(&portals, portal);
-                    if let Some(own) = class.as_deref().and_then(Own::alone) {
+                    if let Some(own) = own_of(class.as_ref()) {
                         self.answer_setting(own, Form::Extended)?;
                     }
                 }
@@ -228,14 +229,15 @@ impl Session {
         Ok(())
     }
 
-    fn class_of(&self, name: &[u8]) -> Option<Rc<Classified>> {
+    fn class_of(&self, name: &[u8]) -> Option<Rc<Judged>> {
         let sql = if name.is_empty() {
             self.statements.unnamed().map(|unnamed| unnamed.sql.as_slice())
         } else {
             self.statements.get(name).map(|statement| &*statement.sql)
         }?;
         let catalog = self.database.catalog();
-        Some(self.database.classes.of(sql, catalog.as_ref(), &self.worker.metrics))
+        let (space, worker) = (self.space(catalog.as_ref()), &self.worker);
+        Some(self.database.classes.of(sql, space, &worker.metrics, worker.second()))
     }
 
     fn answer_setting(&mut self, own: Own<'_>, form: Form) -> Result<(), Cause> {
@@ -395,7 +397,11 @@ fn bad(name: &str, problem: impl std::fmt::Display) -> Cause {
     Cause::BadSetting { name: format!("weir.{name}"), problem: problem.to_string() }
 }
 
-fn portal_class(portals: &[(Vec<u8>, Rc<Classified>)], name: &[u8]) -> Option<Rc<Classified>> {
+fn own_of(class: Option<&Rc<Judged>>) -> Option<Own<'_>> {
+    Own::alone(class?)
+}
+
+fn portal_class(portals: &[(Vec<u8>, Rc<Judged>)], name: &[u8]) -> Option<Rc<Judged>> {
     portals.iter().rev().find(|(portal, _)| portal == name).map(|(_, class)| Rc::clone(class))
 }
 

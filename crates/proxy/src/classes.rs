@@ -4,9 +4,11 @@
 //! so, and a second look finds the answer by the text's own hash, or for that path. Two generations bound the cache:
 //! what is not used while one fills up is forgotten with the next.
 
+mod cached;
+#[cfg(test)]
+mod tests;
+
 use std::cell::RefCell;
-use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
 use std::ops::Deref;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -17,19 +19,15 @@ use sql::{
 };
 use wire::SqlState;
 
+pub(crate) use self::cached::Key;
+use self::cached::{Cached, Entry, PathNumber};
 use crate::inquiry::StatementView;
 use crate::metrics::Metrics;
 use crate::notes::{Note, Notes};
 use crate::shown::Second;
 
-/// Entries of a generation.
-const GENERATION: usize = 4096;
-
 /// Texts with effects hold a part of themselves in their entry: longer ones are read anew each time.
 const LONGEST_KEPT: usize = 16 * 1024;
-
-/// Search paths that have a number before all are forgotten, and all classes with them.
-const MOST_PATHS: usize = 4096;
 
 /// The classes of one database's statements.
 #[derive(Debug)]
@@ -80,44 +78,6 @@ impl Judged {
             metrics.doubted(self.classified.why);
         }
     }
-}
-
-/// By what an entry is found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct Key {
-    /// A fingerprint, or the hash of a whole text.
-    pub(crate) print: u128,
-    path: PathNumber,
-}
-
-/// A search path's number, unique as long as the cache's catalog lasts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-struct PathNumber(u32);
-
-impl PathNumber {
-    /// Whatever it is.
-    const ANY: Self = Self(0);
-    /// Nobody knows it.
-    const UNKNOWN: Self = Self(1);
-}
-
-#[derive(Debug)]
-struct Cached {
-    /// The catalog that all entries were made with.
-    catalog: Option<Arc<Catalog>>,
-    young: Generation,
-    old: Generation,
-    paths: HashMap<SearchPath, PathNumber>,
-    newest_path: PathNumber,
-}
-
-type Generation = HashMap<Key, Entry, BuildHasherDefault<Passed>>;
-
-#[derive(Debug, Clone)]
-enum Entry {
-    Judged(Rc<Judged>),
-    /// Texts of this fingerprint differ in class.
-    Ask(KeyedBy),
 }
 
 impl Classes {
@@ -233,89 +193,6 @@ impl Classes {
         now: Second,
     ) -> Vec<StatementView> {
         self.notes.borrow().views((cluster, name), now)
-    }
-}
-
-impl Cached {
-    fn new(catalog: Option<Arc<Catalog>>) -> Self {
-        Self {
-            catalog,
-            young: Generation::default(),
-            old: Generation::default(),
-            paths: HashMap::new(),
-            newest_path: PathNumber::UNKNOWN,
-        }
-    }
-
-    /// Starts anew if the entries were made with another catalog.
-    fn belong_to(&mut self, catalog: Option<&Arc<Catalog>>) {
-        let same = match (&self.catalog, catalog) {
-            (Some(known), Some(now)) => Arc::ptr_eq(known, now),
-            (None, None) => true,
-            _ => false,
-        };
-        if !same {
-            *self = Self::new(catalog.cloned());
-        }
-    }
-
-    fn find(&mut self, key: Key) -> Option<Entry> {
-        if let Some(entry) = self.young.get(&key) {
-            return Some(entry.clone());
-        }
-        let entry = self.old.remove(&key)?;
-        self.keep(key, entry.clone());
-        Some(entry)
-    }
-
-    fn keep(&mut self, key: Key, entry: Entry) {
-        if self.young.len() >= GENERATION {
-            self.old = std::mem::take(&mut self.young);
-        }
-        self.young.insert(key, entry);
-    }
-
-    fn forget(&mut self, key: Key) {
-        self.young.remove(&key);
-        self.old.remove(&key);
-    }
-
-    fn number_of(&mut self, path: Option<&SearchPath>) -> PathNumber {
-        let Some(path) = path else { return PathNumber::UNKNOWN };
-        if let Some(number) = self.paths.get(path) {
-            return *number;
-        }
-        if self.paths.len() >= MOST_PATHS {
-            *self = Self::new(self.catalog.take());
-        }
-        self.newest_path = PathNumber(self.newest_path.0.saturating_add(1));
-        self.paths.insert(path.clone(), self.newest_path);
-        self.newest_path
-    }
-}
-
-/// A hasher for keys that are hashes already, under a seed that clients don't know.
-#[derive(Debug, Default)]
-struct Passed(u64);
-
-impl Hasher for Passed {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
-        }
-    }
-
-    fn write_u128(&mut self, print: u128) {
-        let [low, ..] = [print, print >> 64].map(|half| half & u128::from(u64::MAX));
-        self.0 = u64::try_from(low).unwrap_or_default();
-    }
-
-    fn write_u32(&mut self, path: u32) {
-        self.0 = self.0.rotate_left(32) ^ u64::from(path);
     }
 }
 

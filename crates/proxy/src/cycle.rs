@@ -2,17 +2,17 @@
 
 use std::ops::Range;
 use std::rc::Rc;
-use std::sync::Arc;
 
 use policy::Preferences;
 use policy::prepared::ClientStatements;
-use sql::{Catalog, Class, Classified};
+use sql::Class;
 use wire::{Described, Frontend, MessageError};
 
-use crate::classes::Classes;
+use crate::classes::{Classes, Judged, Space};
 use crate::intake::End;
 use crate::metrics::Metrics;
 use crate::reading::{Columns, Kind, Reading};
+use crate::shown::Second;
 
 /// One cycle's bytes: the first `length` of the client's.
 #[derive(Debug, Clone, Copy)]
@@ -24,8 +24,9 @@ pub(crate) struct Cycle {
 /// All that reading a cycle needs to know.
 pub(crate) struct Reader<'a> {
     pub(crate) classes: &'a Classes,
-    pub(crate) catalog: Option<&'a Arc<Catalog>>,
+    pub(crate) space: Space<'a>,
     pub(crate) metrics: &'a Metrics,
+    pub(crate) now: Second,
     pub(crate) statements: &'a ClientStatements,
     pub(crate) wishes: &'a Preferences,
     /// Whether the server may know statements that the client made by SQL.
@@ -35,7 +36,7 @@ pub(crate) struct Reader<'a> {
 /// What a cycle said so far, by the names that it gave.
 #[derive(Default)]
 struct Within<'b> {
-    parsed: Vec<(&'b [u8], Rc<Classified>)>,
+    parsed: Vec<(&'b [u8], Rc<Judged>)>,
     /// Where the effects of each portal's statement stand.
     bound: Vec<(&'b [u8], Range<usize>)>,
 }
@@ -73,12 +74,14 @@ impl Reader<'_> {
             Frontend::Query { sql } => {
                 reading.kind = Kind::Opaque;
                 self.hint(reading, sql);
-                reading.query(&self.class(sql));
+                let class = self.class(reading, sql);
+                class.runs(self.metrics);
+                reading.query(&class);
             }
             Frontend::Parse { name, sql, .. } => {
                 reading.kind = Kind::Extended;
                 self.hint(reading, sql);
-                let class = self.class(sql);
+                let class = self.class(reading, sql);
                 reading.weigh(&class);
                 within.parsed.push((name, class));
             }
@@ -86,6 +89,7 @@ impl Reader<'_> {
                 reading.kind = Kind::Extended;
                 match self.known(reading, within, statement) {
                     Some(class) => {
+                        class.runs(self.metrics);
                         let place = reading.bind(&class, rest);
                         // Nearly no statement has effects, and a list costs an allocation.
                         if !place.is_empty() {
@@ -124,16 +128,14 @@ impl Reader<'_> {
         }
     }
 
-    fn class(&self, sql: &[u8]) -> Rc<Classified> {
-        self.classes.of(sql, self.catalog, self.metrics)
+    /// What a text may do, behind what the cycle said so far.
+    fn class(&self, reading: &Reading, sql: &[u8]) -> Rc<Judged> {
+        let same_path = reading.effects().is_empty();
+        let space = if same_path { self.space } else { self.space.anywhere() };
+        self.classes.of(sql, space, self.metrics, self.now)
     }
 
-    fn known(
-        &self,
-        reading: &mut Reading,
-        within: &Within<'_>,
-        name: &[u8],
-    ) -> Option<Rc<Classified>> {
+    fn known(&self, reading: &mut Reading, within: &Within<'_>, name: &[u8]) -> Option<Rc<Judged>> {
         if let Some((_, class)) = within.parsed.iter().rev().find(|(known, _)| *known == name) {
             return Some(Rc::clone(class));
         }
@@ -143,7 +145,7 @@ impl Reader<'_> {
             self.statements.get(name).map(|statement| &*statement.sql)
         }?;
         self.hint(reading, sql);
-        Some(self.class(sql))
+        Some(self.class(reading, sql))
     }
 
     fn hint(&self, reading: &mut Reading, sql: &[u8]) {

@@ -10,8 +10,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use policy::Reason;
-use sql::Pin;
+use sql::{Class, Pin, Why};
 use tokio::sync::{mpsc, oneshot};
+use wire::SqlState;
 
 use crate::config::PoolMode;
 
@@ -25,6 +26,8 @@ pub enum Inquiry {
     Sessions(Arc<Filter>, oneshot::Sender<Sessions>),
     /// Which pools are there?
     Pools(oneshot::Sender<Vec<PoolView>>),
+    /// Which statements are noted?
+    Statements(oneshot::Sender<Vec<StatementView>>),
     /// End this session, and say whether there was one.
     End(u64, oneshot::Sender<bool>),
 }
@@ -192,6 +195,53 @@ impl PoolView {
     }
 }
 
+/// A statement that goes to the primary though it may be a read, or that a replica refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StatementView {
+    /// The cluster.
+    pub cluster: Arc<str>,
+    /// The database, by the name that clients use.
+    pub database: Arc<str>,
+    /// What texts that differ in literals alone have in common, as long as Weir runs.
+    pub fingerprint: u128,
+    /// The text, without literals.
+    pub text: Box<str>,
+    /// What it may do.
+    pub class: Class,
+    /// Why.
+    pub why: Why,
+    /// How often clients ran it since it was noted.
+    pub runs: u64,
+    /// What a replica taught of it.
+    pub lesson: Option<Lesson>,
+}
+
+/// That a replica refused what was taken for a read, and the primary ran it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lesson {
+    /// With what.
+    pub code: SqlState,
+    /// How often.
+    pub times: u32,
+    /// How much longer the statement goes to the primary for it.
+    pub believed_for: Duration,
+}
+
+impl StatementView {
+    /// Adds what another worker has noted of the same statement.
+    fn add(&mut self, other: &Self) {
+        self.runs = self.runs.saturating_add(other.runs);
+        self.lesson = match (self.lesson, other.lesson) {
+            (Some(one), Some(other)) => Some(Lesson {
+                times: one.times.saturating_add(other.times),
+                believed_for: one.believed_for.max(other.believed_for),
+                ..one
+            }),
+            (one, other) => one.or(other),
+        };
+    }
+}
+
 /// A worker did not answer in time: it is busy, and what the others said is not the whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Silent {
@@ -254,6 +304,27 @@ impl Workers {
                 .or_insert(pool);
         }
         Ok(all.into_values().collect())
+    }
+
+    /// All statements that are noted, those first that are run most.
+    ///
+    /// Cancel-safe.
+    ///
+    /// # Errors
+    ///
+    /// [`Silent`]: ask again.
+    pub async fn statements(&self) -> Result<Vec<StatementView>, Silent> {
+        let parts = self.ask(Inquiry::Statements).await?;
+        let mut all: BTreeMap<_, StatementView> = BTreeMap::new();
+        for statement in parts.into_iter().flatten() {
+            let StatementView { cluster, database, fingerprint, .. } = statement.clone();
+            all.entry((cluster, database, fingerprint))
+                .and_modify(|known| known.add(&statement))
+                .or_insert(statement);
+        }
+        let mut all: Vec<_> = all.into_values().collect();
+        all.sort_by_key(|statement| std::cmp::Reverse(statement.runs));
+        Ok(all)
     }
 
     /// Ends a session, whatever it does; says whether there was one of this id.

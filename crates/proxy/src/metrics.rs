@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use policy::Reason;
-use sql::Pin;
+use sql::{Pin, Why};
 use telemetry::{Collect, Counter, Exposition, Gauge, Histogram, Kind, Totals};
 
 use crate::timers::Limit;
@@ -56,6 +56,9 @@ pub(crate) struct Metrics {
     pub(crate) cancels: Counter,
     pub(crate) class_hits: Counter,
     pub(crate) class_misses: Counter,
+    pub(crate) learned: Counter,
+    /// By cause, of which only those are used that are doubts.
+    doubts: Box<[Counter]>,
     pub(crate) tickets: Counter,
     pub(crate) server_wait: Histogram,
     overstayed: [Counter; Limit::ALL.len()],
@@ -76,6 +79,8 @@ impl Default for Metrics {
             cancels: Counter::default(),
             class_hits: Counter::default(),
             class_misses: Counter::default(),
+            learned: Counter::default(),
+            doubts: Why::ALL.iter().map(|_| Counter::default()).collect(),
             tickets: Counter::default(),
             server_wait: Histogram::new(),
             overstayed: Default::default(),
@@ -100,6 +105,13 @@ impl Metrics {
         if let Some((begun, now)) = of(after) {
             begun.inc();
             now.inc();
+        }
+    }
+
+    /// Counts a statement that goes to the primary though it may be a read.
+    pub(crate) fn doubted(&self, why: Why) {
+        if let Some(count) = self.doubts.get(why.index()) {
+            count.inc();
         }
     }
 
@@ -164,6 +176,16 @@ impl Collect for AllMetrics {
                 self.collect_pin(out, index, pin.as_str());
             }
         }
+        let mut doubts = out.family(
+            "weir_doubted_total",
+            "Statements that went to the primary though they may be reads, by cause.",
+            Kind::Counter,
+        );
+        for why in Why::ALL.iter().filter(|why| why.is_doubt()) {
+            let count =
+                |metrics: &Metrics| metrics.doubts.get(why.index()).map_or(0, Counter::value);
+            doubts.sample(&[("why", why.as_str())], self.sum(count));
+        }
         let clients: i64 = self.0.iter().map(|metrics| metrics.clients.value()).sum();
         out.family("weir_clients", "Clients that are logged in.", Kind::Gauge).sample(&[], clients);
         for (name, help, count) in COUNTERS {
@@ -192,7 +214,7 @@ impl Collect for AllMetrics {
 
 type CounterOf = fn(&Metrics) -> &Counter;
 
-const COUNTERS: [(&str, &str, CounterOf); 9] = [
+const COUNTERS: [(&str, &str, CounterOf); 10] = [
     ("weir_logins_total", "Clients that logged in.", |metrics| &metrics.logins),
     ("weir_logins_refused_total", "Clients that were refused at login.", |metrics| {
         &metrics.logins_refused
@@ -211,5 +233,10 @@ const COUNTERS: [(&str, &str, CounterOf); 9] = [
     ("weir_class_cache_misses_total", "Statements that were parsed.", |metrics| {
         &metrics.class_misses
     }),
+    (
+        "weir_learned_total",
+        "Statements that a replica refused and the primary ran: they go there from then on.",
+        |metrics| &metrics.learned,
+    ),
     ("weir_tickets_total", "Tickets taken for the LSN clock.", |metrics| &metrics.tickets),
 ];

@@ -302,9 +302,9 @@ impl Session {
             }
             Attempt::Stale(reason) => return on_primary(topology, reason),
         };
-        let serial = self.meaning.settings().is_serializable();
+        let bound = self.meaning.settings().needs_primary();
         let ask = Ask {
-            class: if serial { reading.class.max(Class::PrimaryRead) } else { reading.class },
+            class: if bound { reading.class.max(Class::PrimaryRead) } else { reading.class },
             why: reading.why,
             fence: self.meaning.fence(self.scope.newest(), &answers, topology.epoch),
             wishes: reading.hinted.as_deref().unwrap_or_else(|| self.meaning.wishes()),

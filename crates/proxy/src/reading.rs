@@ -7,7 +7,11 @@ use std::rc::Rc;
 use policy::Preferences;
 use policy::decide::RouteFrom;
 use policy::session::{NEVER, is_for_a_kept_server};
+use policy::standby::teaches;
 use sql::{Class, Classified, Effect, SetScope, Why};
+use wire::SqlState;
+
+use crate::classes::Judged;
 
 /// How a cycle's messages are to be answered if no server is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,7 +59,7 @@ pub(crate) enum Columns {
 #[derive(Debug)]
 enum Effects {
     /// One text's, as they were found.
-    One(Rc<Classified>),
+    One(Rc<Judged>),
     /// Several texts', or some whose steps are not those of their text.
     Many(Vec<Effect>, Vec<u32>),
 }
@@ -176,7 +180,7 @@ impl Reading {
     }
 
     /// Adds the statements of a `Query`.
-    pub(crate) fn query(&mut self, class: &Rc<Classified>) {
+    pub(crate) fn query(&mut self, class: &Rc<Judged>) {
         self.weigh(class);
         if self.statements == 0 {
             self.effects = Effects::One(Rc::clone(class));
@@ -248,6 +252,13 @@ impl Reading {
     pub(crate) fn distrust(&mut self) {
         self.class = Class::Write;
         self.why = Why::AmbiguousString;
+    }
+
+    /// Takes it for a write from now on, if a standby refused it for what it does: others have to see what it leaves.
+    pub(crate) fn doubt(&mut self, code: SqlState) {
+        if teaches(code) {
+            (self.class, self.why) = (Class::Write, Why::RefusedByStandby);
+        }
     }
 
     /// Routes the cycle as a write: not everything it says is known.

@@ -11,7 +11,7 @@ use policy::Reason;
 use policy::prepared::{ClientStatements, SchemaNumber};
 use policy::reports::Reports;
 use policy::session::Settled;
-use wire::TxStatus;
+use wire::{SqlState, TxStatus};
 
 use crate::alone::Alone;
 use crate::buffer::{Buffer, Outbox};
@@ -137,11 +137,7 @@ impl Session {
         if self.skip(cycle) {
             return self.ready_after_skipping(cycle).await;
         }
-        let reading = self.read(cycle)?;
-        let reading = match self.said.take() {
-            Some(earlier) if self.group.open => reading.after(earlier),
-            _ => reading,
-        };
+        let mut reading = self.read(cycle)?;
         let refused = match self.answer_alone(cycle, &reading).await? {
             Alone::Answered => return Ok(()),
             Alone::Refused(told) => Some(told),
@@ -149,6 +145,7 @@ impl Session {
         };
         let mut attempt = Attempt::First;
         let mut losses = 0_u8;
+        let mut lesson = None;
         loop {
             let mut placed = match self.place(&reading, attempt).await {
                 Ok(placed) => placed,
@@ -170,11 +167,11 @@ impl Session {
             }
             self.forward(cycle, &reading, &placed)?;
             match self.relay(cycle, &reading, &placed).await? {
-                Relayed::Done if self.group.open => {
-                    self.said = Some(reading);
+                Relayed::Done => {
+                    self.said = Some(reading).filter(|_| self.group.open);
+                    self.learn(lesson);
                     return Ok(());
                 }
-                Relayed::Done => return Ok(()),
                 Relayed::Failed => {
                     // The client knows nothing of Weir's Sync: it expects to be skipped to its own.
                     self.skipping = cycle.end == End::Prepared;
@@ -184,7 +181,12 @@ impl Session {
                     losses = losses.saturating_add(1);
                     attempt = Attempt::Elsewhere;
                 }
-                Relayed::Lost | Relayed::Refused => attempt = Attempt::OnPrimary,
+                Relayed::Lost => attempt = Attempt::OnPrimary,
+                Relayed::Refused(code) => {
+                    lesson = self.lesson(cycle, code);
+                    reading.doubt(code);
+                    attempt = Attempt::OnPrimary;
+                }
                 Relayed::Stale => {
                     let stale = self.bound(cycle);
                     self.renew(&stale);
@@ -255,12 +257,14 @@ impl Session {
         Ok(())
     }
 
-    fn read(&self, cycle: Cycle) -> Result<Reading, Ending> {
+    /// What the cycle says, behind what its group said so far.
+    fn read(&mut self, cycle: Cycle) -> Result<Reading, Ending> {
         let catalog = self.database.catalog();
         let reader = Reader {
             classes: &self.database.classes,
-            catalog: catalog.as_ref(),
+            space: self.space(catalog.as_ref()),
             metrics: &self.worker.metrics,
+            now: self.worker.second(),
             statements: &self.statements,
             wishes: self.meaning.wishes(),
             by_sql: self.meaning.pins().has(sql::Pin::Prepare),
@@ -271,7 +275,10 @@ impl Session {
         if !self.meaning.settings().is_readable() {
             reading.distrust();
         }
-        Ok(reading)
+        Ok(match self.said.take() {
+            Some(earlier) if self.group.open => reading.after(earlier),
+            _ => reading,
+        })
     }
 
     fn forward(&mut self, cycle: Cycle, reading: &Reading, placed: &Placed) -> Result<(), Ending> {
@@ -385,7 +392,7 @@ impl Session {
                 tracing::info!(node = %placed.node, code = code.as_str(), "a replica refused a read: retried elsewhere");
                 self.refused(noticed.status);
                 let elsewhere = policy::standby::another_standby_will_do(*code);
-                Ok(if elsewhere { Relayed::Lost } else { Relayed::Refused })
+                Ok(if elsewhere { Relayed::Lost } else { Relayed::Refused(*code) })
             }
             Event::ServerLost if placed.retries.node && !noticed.shown => {
                 self.server_lost();
@@ -481,7 +488,7 @@ enum Relayed {
     /// It is answered, and the answer was an error.
     Failed,
     /// The client saw nothing; the primary must answer.
-    Refused,
+    Refused(SqlState),
     /// The same, because of the node: another replica may answer, too.
     Lost,
     /// The client saw nothing; its statements have to be prepared anew.

@@ -28,7 +28,7 @@ use crate::session::{LastRoute, Session};
 pub(crate) struct Second(pub(crate) u32);
 
 impl Second {
-    fn until(self, now: Self) -> Duration {
+    pub(crate) fn until(self, now: Self) -> Duration {
         Duration::from_secs(now.0.saturating_sub(self.0).into())
     }
 }

@@ -10,6 +10,7 @@ mod conversations;
 mod crowd;
 mod drivers;
 mod failover;
+mod learned;
 mod limits;
 mod own;
 mod pooling;

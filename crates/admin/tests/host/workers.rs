@@ -6,10 +6,12 @@ use std::time::Duration;
 use policy::Reason;
 use proxy::config::PoolMode;
 use proxy::inquiry::{
-    Filter, Inquiry, PoolView, Route, SessionView, Sessions, State, Transport, Workers,
+    Filter, Inquiry, Lesson, PoolView, Route, SessionView, Sessions, State, StatementView,
+    Transport, Workers,
 };
-use sql::Pin;
+use sql::{Class, Pin, Why};
 use tokio::sync::mpsc;
+use wire::SqlState;
 
 /// Workers that answer; they end with their test's runtime.
 pub(crate) fn two() -> Workers {
@@ -62,6 +64,7 @@ fn worker(mut sessions: Vec<SessionView>, pools: Vec<PoolView>) -> mpsc::Unbound
                     drop(reply.send(Sessions { matched, shown }));
                 }
                 Inquiry::Pools(reply) => drop(reply.send(pools.clone())),
+                Inquiry::Statements(reply) => drop(reply.send(statements())),
                 Inquiry::End(id, reply) => {
                     let before = sessions.len();
                     sessions.retain(|session| session.id != id);
@@ -71,6 +74,34 @@ fn worker(mut sessions: Vec<SessionView>, pools: Vec<PoolView>) -> mpsc::Unbound
         }
     }));
     inbox
+}
+
+/// What each worker has noted: one statement in doubt, one that a replica refused.
+fn statements() -> Vec<StatementView> {
+    let doubted = StatementView {
+        cluster: "main".into(),
+        database: "shop".into(),
+        fingerprint: 0xab,
+        text: "SELECT f(?)".into(),
+        class: Class::Write,
+        why: Why::VolatileFunction,
+        runs: 3,
+        lesson: None,
+    };
+    let lesson = Lesson {
+        code: SqlState::READ_ONLY_SQL_TRANSACTION,
+        times: 1,
+        believed_for: Duration::from_secs(9),
+    };
+    let refused = StatementView {
+        fingerprint: 0xcd,
+        text: "SELECT lies()".into(),
+        why: Why::RefusedByStandby,
+        runs: 5,
+        lesson: Some(lesson),
+        ..doubted.clone()
+    };
+    vec![doubted, refused]
 }
 
 fn meant(filter: &Filter, session: &SessionView) -> bool {

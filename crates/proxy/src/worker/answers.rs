@@ -1,6 +1,9 @@
 //! What a worker answers to the admin API: its sessions and pools as they are now.
 
-use crate::inquiry::{Filter, Inquiry, PoolView, Sessions};
+use std::rc::Rc;
+
+use crate::database::Database;
+use crate::inquiry::{Filter, Inquiry, PoolView, Sessions, StatementView};
 use crate::peer::Peer;
 use crate::shown::{Second, Shown};
 use crate::worker::{Worker, now};
@@ -11,6 +14,7 @@ impl Worker {
         match inquiry {
             Inquiry::Sessions(filter, reply) => drop(reply.send(self.matching(&filter))),
             Inquiry::Pools(reply) => drop(reply.send(self.pool_views())),
+            Inquiry::Statements(reply) => drop(reply.send(self.statement_views())),
             Inquiry::End(id, reply) => drop(reply.send(self.end(id))),
         }
     }
@@ -49,6 +53,15 @@ impl Worker {
 
     fn pool_views(&self) -> Vec<PoolView> {
         self.pools.borrow().values().flat_map(|pools| pools.views(self)).collect()
+    }
+
+    fn statement_views(&self) -> Vec<StatementView> {
+        self.count_seconds();
+        let databases = self.databases.borrow();
+        let views = |database: &Rc<Database>| {
+            database.classes.views((&database.cluster.name, &database.name), self.second())
+        };
+        databases.values().flat_map(views).collect()
     }
 
     fn end(&self, id: u64) -> bool {

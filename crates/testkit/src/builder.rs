@@ -23,6 +23,7 @@ use crate::user::ServerUser;
 /// folder of its own below the temp folder, no fsync.
 #[derive(Clone, Debug)]
 pub struct Builder {
+    binaries: Option<Binaries>,
     replicas: usize,
     superuser_password: String,
     settings: Vec<(String, String)>,
@@ -44,6 +45,7 @@ enum Transport {
 impl Builder {
     pub(crate) fn new() -> Self {
         Self {
+            binaries: None,
             replicas: 0,
             superuser_password: "postgres".to_owned(),
             settings: Vec::new(),
@@ -55,6 +57,13 @@ impl Builder {
             auth: Auth::Scram,
             durability: Durability::Fast,
         }
+    }
+
+    /// Servers of this version instead of what [`Binaries::find`] finds.
+    #[must_use]
+    pub fn binaries(mut self, binaries: Binaries) -> Self {
+        self.binaries = Some(binaries);
+        self
     }
 
     /// How many streaming replicas the primary has; 25 at most.
@@ -134,8 +143,8 @@ impl Builder {
     /// # Errors
     ///
     /// Any [`Error`]; nothing is left behind then.
-    pub fn start(self) -> Result<Cluster, Error> {
-        let binaries = Binaries::find()?;
+    pub fn start(mut self) -> Result<Cluster, Error> {
+        let binaries = self.binaries.take().map_or_else(Binaries::find, Ok)?;
         let user = ServerUser::current()?;
         let template = Template::find(&binaries, &user)?;
         let (folder, watchdog) = self.claim_folder(&user)?;

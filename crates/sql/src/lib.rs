@@ -8,6 +8,7 @@
 //! - [`SearchPath`] where names without a schema are looked up
 //! - [`CatalogBuilder`] rows of [`CatalogPart`]'s queries to a [`Catalog`]
 //! - [`named_statement`] the prepared statement that EXECUTE or DEALLOCATE names
+//! - [`is_keyword`] whether a word is one of the grammar's
 //! - [`leading_hint`] routing wishes in a leading comment
 //! - [`normalized`] a text to one that shows no data
 //!
@@ -27,6 +28,7 @@ mod normalize;
 mod scan;
 mod search_path;
 
+pub use builtin::is_keyword;
 pub use catalog::{
     Catalog, CatalogBuilder, CatalogError, CatalogPart, FunctionEffect, Persistence, RelationKind,
     Volatility,

@@ -12,37 +12,37 @@ const LOCKS: Facts = WRITES.pinning(Pin::AdvisoryLock);
 /// A system view whose rows belong to one server.
 pub(super) const SYSTEM_RELATION: Facts = Facts::new(Class::PrimaryRead, Why::SystemRelation);
 
-/// Marked volatile, yet they only read, wait, or draw; or newer than the generated list.
+/// Marked volatile, yet they only draw, wait, or read what every server has.
 const HARMLESS: &[&str] = &[
+    "array_sample",
+    "array_shuffle",
+    "clock_timestamp",
+    "current_query",
+    "gen_random_uuid",
+    "pg_partition_ancestors",
+    "pg_partition_tree",
+    "pg_sleep",
+    "pg_sleep_for",
+    "pg_sleep_until",
+    "pg_xact_commit_timestamp",
+    "random",
+    "random_normal",
+    "timeofday",
+    "uuidv4",
+    "uuidv7",
+];
+
+/// Spelled like calls, but the grammar's own: no row of `pg_proc` tells of them.
+const GRAMMAR: &[&str] = &[
     "array",
+    "coalesce",
     "current_catalog",
     "current_date",
     "current_role",
     "current_time",
     "current_timestamp",
-    "localtime",
-    "localtimestamp",
-    "user",
-    "any_value",
-    "array_reverse",
-    "array_sample",
-    "array_shuffle",
-    "array_sort",
-    "casefold",
-    "clock_timestamp",
-    "coalesce",
-    "crc32",
-    "crc32c",
-    "current_query",
-    "date_add",
-    "date_subtract",
-    "erf",
-    "erfc",
-    "gamma",
-    "gen_random_uuid",
     "greatest",
     "grouping",
-    "has_largeobject_privilege",
     "json_array",
     "json_arrayagg",
     "json_exists",
@@ -51,37 +51,12 @@ const HARMLESS: &[&str] = &[
     "json_scalar",
     "json_serialize",
     "json_value",
-    "jsonb_path_query_first_text",
     "least",
-    "lgamma",
+    "localtime",
+    "localtimestamp",
     "nullif",
-    "pg_collation_actual_version",
-    "pg_database_size",
-    "pg_indexes_size",
-    "pg_input_error_info",
-    "pg_input_is_valid",
-    "pg_partition_ancestors",
-    "pg_partition_tree",
-    "pg_relation_size",
-    "pg_sleep",
-    "pg_sleep_for",
-    "pg_sleep_until",
-    "pg_table_size",
-    "pg_total_relation_size",
-    "pg_xact_commit_timestamp",
-    "random",
-    "random_normal",
     "row",
-    "system_user",
-    "timeofday",
-    "to_bin",
-    "to_oct",
-    "unicode_assigned",
-    "unicode_version",
-    "uuid_extract_timestamp",
-    "uuid_extract_version",
-    "uuidv4",
-    "uuidv7",
+    "user",
     "xmlconcat",
     "xmlelement",
     "xmlforest",
@@ -89,10 +64,9 @@ const HARMLESS: &[&str] = &[
     "xmlpi",
     "xmlroot",
     "xmlserialize",
-    "xmltext",
 ];
 
-/// Writes, changes a server, or runs SQL that hides in a string or behind a name.
+/// Writes, changes a server, or runs code that hides in a string or behind a name.
 const WRITERS: &[&str] = &[
     "amvalidate",
     "binary_upgrade_logical_slot_has_caught_up",
@@ -104,13 +78,12 @@ const WRITERS: &[&str] = &[
     "database_to_xml",
     "database_to_xml_and_xmlschema",
     "database_to_xmlschema",
+    "fmgr_c_validator",
     "gin_clean_pending_list",
     "lo_close",
     "lo_creat",
     "lo_create",
-    "lo_export",
     "lo_from_bytea",
-    "lo_import",
     "lo_lseek",
     "lo_lseek64",
     "lo_open",
@@ -131,8 +104,11 @@ const WRITERS: &[&str] = &[
     "pg_create_restore_point",
     "pg_current_xact_id",
     "pg_drop_replication_slot",
+    "pg_export_snapshot",
     "pg_extension_config_dump",
     "pg_import_system_collations",
+    "pg_input_error_info",
+    "pg_input_is_valid",
     "pg_log_backend_memory_contexts",
     "pg_log_standby_snapshot",
     "pg_logical_emit_message",
@@ -143,15 +119,14 @@ const WRITERS: &[&str] = &[
     "pg_restore_relation_stats",
     "pg_rotate_logfile",
     "pg_rotate_logfile_old",
-    "pg_start_backup",
     "pg_stat_force_next_flush",
-    "pg_stop_backup",
     "pg_stop_making_pinned_objects",
     "pg_switch_wal",
     "pg_sync_replication_slots",
     "pg_terminate_backend",
     "pg_wal_replay_pause",
     "pg_wal_replay_resume",
+    "plpgsql_validator",
     "query_to_xml",
     "query_to_xml_and_xmlschema",
     "query_to_xmlschema",
@@ -167,56 +142,95 @@ const WRITERS: &[&str] = &[
     "txid_current",
 ];
 
-/// Reads only, but what it says is true for one server, or not to be had on a standby.
+/// Reads only, but what it says is true for one server (sizes: unlogged relations are empty on a standby), or not to be had
+/// on a standby.
 const PRIMARY_ONLY: &[&str] = &[
+    "currtid2",
+    "icu_unicode_version",
     "inet_client_addr",
     "inet_client_port",
     "inet_server_addr",
     "inet_server_port",
+    "lo_get",
     "pg_available_extension_versions",
     "pg_available_extensions",
+    "pg_available_wal_summaries",
     "pg_backend_pid",
     "pg_blocking_pids",
+    "pg_collation_actual_version",
     "pg_conf_load_time",
     "pg_config",
     "pg_current_logfile",
     "pg_current_snapshot",
     "pg_current_xact_id_if_assigned",
     "pg_cursor",
+    "pg_database_collation_actual_version",
+    "pg_database_size",
     "pg_extension_update_paths",
     "pg_filenode_relation",
+    "pg_get_aios",
+    "pg_get_backend_memory_contexts",
+    "pg_get_loaded_modules",
+    "pg_get_multixact_members",
     "pg_get_replication_slots",
+    "pg_get_sequence_data",
+    "pg_get_shmem_allocations",
+    "pg_get_shmem_allocations_numa",
+    "pg_get_wait_events",
+    "pg_hba_file_rules",
+    "pg_ident_file_mappings",
+    "pg_indexes_size",
     "pg_is_in_recovery",
     "pg_is_other_temp_schema",
+    "pg_is_wal_replay_paused",
     "pg_isolation_test_session_is_blocked",
     "pg_jit_available",
     "pg_listening_channels",
     "pg_lock_status",
     "pg_my_temp_schema",
     "pg_notification_queue_usage",
+    "pg_numa_available",
     "pg_postmaster_start_time",
     "pg_prepared_statement",
     "pg_prepared_xact",
     "pg_relation_filenode",
     "pg_relation_filepath",
+    "pg_relation_size",
     "pg_safe_snapshot_blocking_pids",
     "pg_sequence_last_value",
+    "pg_settings_get_flags",
     "pg_show_all_file_settings",
     "pg_show_all_settings",
     "pg_show_replication_origin_status",
+    "pg_stat_clear_snapshot",
     "pg_stat_file",
-    "pg_switch_xlog",
+    "pg_table_size",
     "pg_tablespace_databases",
     "pg_tablespace_location",
     "pg_tablespace_size",
+    "pg_total_relation_size",
     "pg_trigger_depth",
+    "pg_wal_summary_contents",
     "pg_walfile_name",
     "pg_walfile_name_offset",
+    "pg_xact_commit_timestamp_origin",
     "pg_xact_status",
     "txid_current_if_assigned",
     "txid_current_snapshot",
     "txid_status",
     "version",
+];
+
+/// What needs more than a list of its kind says.
+const PARTICULAR: &[(&str, Facts)] = &[
+    ("currval", PRIMARY.pinning(Pin::SequenceValue)),
+    ("lastval", PRIMARY.pinning(Pin::SequenceValue)),
+    ("lo_export", WRITES.outside()),
+    ("lo_import", WRITES.outside()),
+    ("pg_notify", NOTIFIES),
+    // Whether it pins depends on its arguments: the classifier looks at them.
+    ("set_config", Facts::new(Class::Write, Why::SessionState)),
+    ("setseed", PRIMARY.pinning(Pin::SessionSetting)),
 ];
 
 /// Answers of system functions and views that are named after what belongs to one server.
@@ -242,7 +256,7 @@ const WRITER_PREFIXES: &[&str] = &[
     "pg_stat_reset",
 ];
 
-/// Views over tables of `pg_catalog` alone.
+/// Views over tables of `pg_catalog` alone, and of the time zones that all date arithmetic rests on.
 const REPLICATED_VIEWS: &[&str] = &[
     "pg_group",
     "pg_indexes",
@@ -264,92 +278,56 @@ const REPLICATED_VIEWS: &[&str] = &[
     "pg_views",
 ];
 
-/// Key words of the grammar after the generated list's version, and the method names of TABLESAMPLE.
-const NEWER_KEYWORDS: &[&str] = &[
-    "absent",
-    "bernoulli",
-    "conditional",
-    "empty",
-    "enforced",
-    "error",
-    "format",
-    "graph_table",
-    "indent",
-    "json",
-    "json_array",
-    "json_arrayagg",
-    "json_exists",
-    "json_object",
-    "json_objectagg",
-    "json_query",
-    "json_scalar",
-    "json_serialize",
-    "json_table",
-    "json_value",
-    "keep",
-    "keys",
-    "lsn",
-    "merge_action",
-    "nested",
-    "objects",
-    "omit",
-    "path",
-    "period",
-    "plan",
-    "quotes",
-    "scalar",
-    "source",
-    "split",
-    "string",
-    "target",
-    "unconditional",
-    "virtual",
-    "wait",
-];
+/// Key words of the grammar after the generated list's newest version, and the method names of TABLESAMPLE.
+const NEWER_KEYWORDS: &[&str] = &["bernoulli", "graph_table", "lsn", "split", "wait"];
 
-/// Contrib and well-known extensions that act outside whatever their label says.
-const DBLINK: Facts = Facts::new(Class::Write, Why::VolatileFunction).outside();
+/// Functions of contrib that open connections, or run SQL that they are given, whatever their label says.
+const RUNS_SQL: Facts = WRITES.outside();
+
+/// Contrib's tablefunc and xml2: STABLE by their label.
+const CONTRIB_RUNNERS: &[&str] =
+    &["connectby", "crosstab", "crosstab2", "crosstab3", "crosstab4", "xpath_table"];
 
 pub(super) fn function(name: &str) -> Option<Facts> {
     let has = |list: &[&str]| list.contains(&name);
     let starts = |list: &[&str]| list.iter().any(|prefix| name.starts_with(prefix));
-    if name.starts_with("pg_advisory_xact_") || name.starts_with("pg_try_advisory_xact_") {
-        // Ends with the transaction, which keeps its server anyway.
-        return Some(WRITES);
+    if let Some(facts) = lock(name).or_else(|| contrib(name)) {
+        return Some(facts);
     }
-    if name.starts_with("pg_advisory_unlock") {
-        return Some(WRITES);
-    }
-    if name.starts_with("pg_advisory_") || name.starts_with("pg_try_advisory_") {
-        return Some(LOCKS);
-    }
-    if name.starts_with("dblink") || name == "xpath_table" {
-        return Some(
-            if has(&["dblink_connect", "dblink_connect_u", "dblink_open", "dblink_send_query"]) {
-                DBLINK.pinning(Pin::Unknown)
-            } else {
-                DBLINK
-            },
-        );
-    }
-    match name {
-        "currval" | "lastval" => return Some(PRIMARY.pinning(Pin::SequenceValue)),
-        // Lives as long as its transaction, which keeps its server anyway.
-        "pg_export_snapshot" => return Some(WRITES),
-        "pg_notify" => return Some(NOTIFIES),
-        "setseed" => return Some(PRIMARY.pinning(Pin::SessionSetting)),
-        // Whether it pins depends on its arguments: the classifier looks at them.
-        "set_config" => return Some(Facts::new(Class::Write, Why::SessionState)),
-        "lo_export" | "lo_import" => return Some(WRITES.outside()),
-        "pg_stat_clear_snapshot" | "lo_get" => return Some(PRIMARY),
-        _ => {}
+    if let Some((_, facts)) = PARTICULAR.iter().find(|(known, _)| *known == name) {
+        return Some(*facts);
     }
     if has(WRITERS) || starts(WRITER_PREFIXES) {
         Some(WRITES)
     } else if has(PRIMARY_ONLY) || starts(PRIMARY_PREFIXES) {
         Some(PRIMARY)
     } else {
-        has(HARMLESS).then_some(Facts::READ)
+        (has(HARMLESS) || has(GRAMMAR)).then_some(Facts::READ)
+    }
+}
+
+/// Any other function that is marked volatile.
+pub(super) const VOLATILE: Facts = WRITES;
+
+fn lock(name: &str) -> Option<Facts> {
+    let name = name.strip_prefix("pg_")?;
+    let name = name.strip_prefix("try_").unwrap_or(name);
+    if !name.starts_with("advisory_") {
+        return None;
+    }
+    // Locks of a transaction end with it, and it keeps its server anyway.
+    let stays = !name.starts_with("advisory_xact_") && !name.starts_with("advisory_unlock");
+    Some(if stays { LOCKS } else { WRITES })
+}
+
+fn contrib(name: &str) -> Option<Facts> {
+    match name {
+        "dblink_connect" | "dblink_connect_u" | "dblink_open" | "dblink_send_query" => {
+            Some(RUNS_SQL.pinning(Pin::Unknown))
+        }
+        // pg_trgm's: changes what the operator `%` says for the rest of the session.
+        "set_limit" => Some(WRITES.pinning(Pin::SessionSetting)),
+        name => (name.starts_with("dblink") || CONTRIB_RUNNERS.contains(&name)).then_some(RUNS_SQL),
     }
 }
 
@@ -362,4 +340,17 @@ pub(super) fn system_view(name: &str) -> Option<Facts> {
 
 pub(super) fn is_newer_keyword(word: &str) -> bool {
     NEWER_KEYWORDS.contains(&word)
+}
+
+/// All functions of `pg_catalog` that are named here.
+#[cfg(test)]
+pub(super) fn names() -> impl Iterator<Item = &'static str> {
+    let particular = PARTICULAR.iter().map(|(name, _)| *name);
+    [HARMLESS, WRITERS, PRIMARY_ONLY].into_iter().flatten().copied().chain(particular)
+}
+
+/// All prefixes of functions that are named here.
+#[cfg(test)]
+pub(super) fn prefixes() -> impl Iterator<Item = &'static str> {
+    [WRITER_PREFIXES, PRIMARY_PREFIXES].into_iter().flatten().copied()
 }

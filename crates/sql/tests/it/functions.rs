@@ -64,6 +64,22 @@ fn row_42_volatile_functions_write() {
 }
 
 #[test]
+fn row_42_a_volatile_function_of_postgres_that_nobody_looked_at_writes() {
+    let found =
+        classify("SELECT pg_catalog.plpgsql_validator(1), binary_upgrade_set_missing_value()");
+    assert_eq!((found.class, found.why), (Class::Write, Why::VolatileFunction));
+}
+
+#[test]
+fn the_similarity_limit_is_the_sessions() {
+    let found = classify("SELECT set_limit(0.5)");
+    assert_eq!(
+        (found.class, found.effects),
+        (Class::Write, vec![Effect::Pin(Pin::SessionSetting)])
+    );
+}
+
+#[test]
 fn row_43_stable_and_immutable_functions_read() {
     assert_all(
         Class::Read,
@@ -146,6 +162,11 @@ fn rows_46_and_47_sql_hidden_in_strings_and_wrong_labels() {
             "SELECT * FROM ts_stat('select vol()')",
             "SELECT txid_current()",
             "SELECT pg_current_xact_id()",
+            // The type's input function, which a domain's check may make do anything.
+            "SELECT pg_input_is_valid('1', 'checked')",
+            // Loads a library.
+            "SELECT fmgr_c_validator(1)",
+            "SELECT * FROM crosstab('SELECT vol(), 2, 3') AS x(a int, b int)",
         ],
     );
     assert_all(
@@ -287,6 +308,10 @@ fn rows_59_to_62_what_belongs_to_one_server() {
             "SELECT pg_is_in_recovery()",
             "SELECT inet_server_addr()",
             "SELECT version()",
+            "SELECT pg_relation_size('cache'), pg_database_size('app')",
+            "SELECT pg_collation_actual_version(1), icu_unicode_version()",
+            "SELECT * FROM pg_get_backend_memory_contexts()",
+            "SELECT * FROM pg_hba_file_rules()",
             "SELECT current_setting('in_hot_standby')",
             "SELECT current_setting($1)",
         ],

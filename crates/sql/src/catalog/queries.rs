@@ -51,11 +51,13 @@ impl CatalogPart {
     }
 }
 
+// Contrib's functions that run SQL given as a string are STABLE by their label, under whatever name users declare them.
 // What a function leaves is searched for in its source: 2078 is set_config's oid; what is local ends with the transaction.
 // Every name is qualified and every operator is PostgreSQL's own under the empty search path that control sets or, if it
 // sets none, under any path: user operators on oid and name can't match better than the exact built-in ones.
 const FUNCTIONS: &str = "\
-SELECT p.oid::text, n.nspname::text, p.proname::text, p.provolatile::text,
+SELECT p.oid::text, n.nspname::text, p.proname::text,
+       CASE WHEN p.probin ~ 'tablefunc|pgxml' AND p.prosrc ~ '^(crosstab|connectby|xpath_table)' THEN 'v' ELSE p.provolatile::text END,
        CASE WHEN EXISTS (SELECT FROM pg_catalog.unnest(p.proargtypes::oid[]) a JOIN pg_catalog.pg_type t ON t.oid = a
                          WHERE t.typtype IN ('c', 'p', 'd')) THEN 't' ELSE 'f' END,
        CASE WHEN l.lanpltrusted OR l.lanname IN ('internal', 'c', 'sql') THEN 'f' ELSE 't' END,

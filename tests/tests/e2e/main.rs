@@ -4,6 +4,7 @@
 
 mod admin;
 mod bad_input;
+mod builtin;
 mod cancel;
 mod consistency;
 mod conversations;

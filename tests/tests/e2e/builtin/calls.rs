@@ -135,9 +135,9 @@ async fn outcome(client: &Client, sql: &str) -> Result<Vec<Option<String>>, (Str
         let told = error.as_db_error().unwrap_or_else(|| panic!("{sql}: {error:?}"));
         (told.code().code().to_owned(), told.message().to_owned())
     })?;
-    let value = |message: &SimpleQueryMessage| match message {
-        SimpleQueryMessage::Row(row) => Some(row.get(0).map(str::to_owned)),
-        _ => None,
+    let value = |message: &SimpleQueryMessage| {
+        let SimpleQueryMessage::Row(row) = message else { return None };
+        Some(row.get(0).map(str::to_owned))
     };
     Ok(messages.iter().filter_map(value).collect())
 }

@@ -33,7 +33,7 @@ impl Server {
         match Binaries::at(folder) {
             Ok(newer) if usable => servers.push(Self::start(newer, replicas).await),
             Ok(_) => {
-                say("SKIPPED for PostgreSQL 18: the servers' user may not enter this checkout")
+                say("SKIPPED for PostgreSQL 18: the servers' user may not enter this checkout");
             }
             Err(_) => say("SKIPPED for PostgreSQL 18: not in target/postgres-18"),
         }
@@ -71,9 +71,9 @@ async fn one(client: &Client, sql: &str) -> String {
 
 async fn rows(client: &Client, sql: &str) -> Vec<Vec<String>> {
     let messages = client.simple_query(sql).await.unwrap();
-    let rows = messages.iter().filter_map(|message| match message {
-        SimpleQueryMessage::Row(row) => Some(row),
-        _ => None,
+    let rows = messages.iter().filter_map(|message| {
+        let SimpleQueryMessage::Row(row) = message else { return None };
+        Some(row)
     });
     let text = |column: Option<&str>| column.unwrap_or_default().to_owned();
     rows.map(|row| (0..row.len()).map(|at| text(row.get(at))).collect()).collect()

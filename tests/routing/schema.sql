@@ -44,6 +44,14 @@ CREATE FOREIGN DATA WRAPPER nowhere;
 CREATE SERVER elsewhere FOREIGN DATA WRAPPER nowhere;
 CREATE FOREIGN TABLE remote (a int) SERVER elsewhere;
 
+-- A cast that no statement names, by a function that is volatile by default.
+CREATE TYPE token AS (v text);
+CREATE FUNCTION token_of(int) RETURNS token LANGUAGE sql AS 'SELECT ROW($1::text)::token';
+CREATE CAST (int AS token) WITH FUNCTION token_of(int) AS IMPLICIT;
+CREATE FUNCTION takes_token(token) RETURNS int LANGUAGE sql STABLE AS 'SELECT 1';
+CREATE TABLE tokens (id int, held token[]);
+CREATE VIEW v_tokens AS SELECT held FROM tokens;
+
 CREATE SCHEMA other;
 CREATE TABLE other.t (a int);
 -- The last one: once this is known, so is the rest.

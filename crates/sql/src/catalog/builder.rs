@@ -102,6 +102,8 @@ pub(super) enum Caller {
     Function(Oid),
     Relation(Oid),
     Policy(Oid),
+    /// The type of a column of this relation.
+    Column(Oid),
     Type(Oid),
     Always,
 }
@@ -349,6 +351,7 @@ impl Row<'_> {
             "f" => Ok(Caller::Function(oid)),
             "r" => Ok(Caller::Relation(oid)),
             "p" => Ok(Caller::Policy(oid)),
+            "c" => Ok(Caller::Column(oid)),
             "t" => Ok(Caller::Type(oid)),
             "a" => Ok(Caller::Always),
             _ => Err(self.error(0)),

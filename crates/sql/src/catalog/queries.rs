@@ -122,10 +122,13 @@ JOIN pg_catalog.pg_class c ON c.oid = u.target AND u.target <> u.source
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relpersistence <> 't'";
 
-// Kinds of callers: f function, r relation, p policy of a relation, t type, a always (what no statement has to name).
+// Kinds of callers: f function, r relation, p policy of a relation, c type of a relation's column, t type, a always (what no statement has to name).
 // Support functions in C are taken as harmless: PostGIS leaves some of them marked volatile.
+// Implicit casts, sorting and ranges call functions unseen, but only where a value of their type comes from somewhere: a
+// cast that names the type, a relation with a column of it, or a function that takes or gives it. (No value of a user
+// type comes from PostgreSQL's own functions but through such.) What is of PostgreSQL's own types may be met anywhere.
 const CALLS: &str = "\
-WITH trees AS (
+WITH RECURSIVE trees AS (
     SELECT 'r' AS kind, r.ev_class AS source, r.ev_action::text AS tree FROM pg_catalog.pg_rewrite r
     JOIN pg_catalog.pg_class c ON c.oid = r.ev_class
     WHERE r.ev_type = '1' AND c.relkind = 'v' AND c.oid >= 16384
@@ -157,16 +160,35 @@ WITH trees AS (
     UNION
     SELECT 't', c.casttarget, c.castfunc FROM pg_catalog.pg_cast c WHERE c.oid >= 16384 AND c.castfunc <> 0
     UNION
-    SELECT 'a', 0, i.f FROM (
-        SELECT c.castfunc AS f FROM pg_catalog.pg_cast c WHERE c.oid >= 16384 AND c.castcontext = 'i'
-        UNION SELECT p.amproc::oid FROM pg_catalog.pg_amproc p WHERE p.oid >= 16384
-        UNION SELECT o.oprcode::oid FROM pg_catalog.pg_amop a JOIN pg_catalog.pg_operator o ON o.oid = a.amopopr
-              WHERE a.oid >= 16384
-        UNION SELECT r.rngcanonical::oid FROM pg_catalog.pg_range r WHERE r.rngtypid >= 16384
-        UNION SELECT r.rngsubdiff::oid FROM pg_catalog.pg_range r WHERE r.rngtypid >= 16384
-    ) AS i
-    JOIN pg_catalog.pg_proc p ON p.oid = i.f
+    SELECT 'a', 0, i.f FROM implied i WHERE i.type < 16384
+    UNION
+    SELECT 't', i.type, i.f FROM implied i WHERE i.type >= 16384
+    UNION
+    SELECT 'c', t.typrelid, i.f FROM implied i JOIN pg_catalog.pg_type t ON t.oid = i.type
+    WHERE i.type >= 16384 AND t.typrelid <> 0
+    UNION
+    SELECT 'f', p.oid, i.f FROM implied i
+    JOIN pg_catalog.pg_proc p ON i.type IN (p.prorettype, p.provariadic) OR i.type = ANY (p.proargtypes::oid[])
+        OR i.type = ANY (p.proallargtypes)
+    WHERE i.type >= 16384
+), unseen AS (
+    SELECT c.casttarget AS type, c.castfunc AS f FROM pg_catalog.pg_cast c WHERE c.oid >= 16384 AND c.castcontext = 'i'
+    UNION SELECT p.amproclefttype, p.amproc::oid FROM pg_catalog.pg_amproc p WHERE p.oid >= 16384
+    UNION SELECT a.amoplefttype, o.oprcode::oid FROM pg_catalog.pg_amop a JOIN pg_catalog.pg_operator o ON o.oid = a.amopopr
+          WHERE a.oid >= 16384
+    UNION SELECT r.rngtypid, f FROM pg_catalog.pg_range r, pg_catalog.unnest(ARRAY[r.rngcanonical::oid, r.rngsubdiff::oid]) AS f
+          WHERE r.rngtypid >= 16384
+), implied AS (
+    SELECT u.type, u.f FROM unseen u
+    JOIN pg_catalog.pg_proc p ON p.oid = u.f
     JOIN pg_catalog.pg_language l ON l.oid = p.prolang AND l.lanname NOT IN ('internal', 'c')
+    UNION
+    SELECT t.oid, i.f FROM implied i
+    JOIN pg_catalog.pg_type t ON i.type IN (t.typelem, t.typbasetype)
+        OR EXISTS (SELECT FROM pg_catalog.pg_range r WHERE r.rngsubtype = i.type AND t.oid IN (r.rngtypid, r.rngmultitypid))
+        OR EXISTS (SELECT FROM pg_catalog.pg_attribute a WHERE a.attrelid = t.typrelid AND t.typrelid <> 0
+                   AND a.atttypid = i.type AND NOT a.attisdropped)
+    WHERE i.type >= 16384
 )
 SELECT DISTINCT u.kind, u.source::text, p.oid::text, n.nspname::text, p.proname::text
 FROM used u

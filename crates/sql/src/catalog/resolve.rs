@@ -158,6 +158,7 @@ fn settle_relations(builder: &mut CatalogBuilder) {
         let (oid, why) = match caller {
             Caller::Relation(oid) => (*oid, Why::VolatileView),
             Caller::Policy(oid) => (*oid, Why::RowSecurity),
+            Caller::Column(oid) => (*oid, Why::UnknownType),
             Caller::Function(_) | Caller::Type(_) | Caller::Always => continue,
         };
         let facts = called(&builder.functions, target);

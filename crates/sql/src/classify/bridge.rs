@@ -14,7 +14,8 @@ use crate::scan::{Kind, Token};
 
 /// Translates a whole query; `None` when a token has no place in one.
 pub(super) fn translate(words: Words<'_>) -> Option<Vec<Parsed>> {
-    let mut bridge = Bridge { words, at: 0, out: Vec::with_capacity(words.tokens.len()) };
+    let out = Vec::with_capacity(words.tokens.len());
+    let mut bridge = Bridge { words, at: 0, out, similar: false };
     while let Some(token) = words.at(bridge.at) {
         bridge.step(token)?;
     }
@@ -25,6 +26,8 @@ struct Bridge<'a> {
     words: Words<'a>,
     at: usize,
     out: Vec<Parsed>,
+    /// Within `SUBSTRING(… SIMILAR … ESCAPE …)`, before the second word.
+    similar: bool,
 }
 
 impl Bridge<'_> {
@@ -112,6 +115,21 @@ impl Bridge<'_> {
             "uescape" if matches!(words.kind(self.next()), Some(Kind::Text)) => self.drop_words(2),
             "exclude" if self.frame_exclusion() => {}
             "operator" if words.kind(self.next()) == Some(Kind::Open) => self.spelled_operator(),
+            // TRIM(BOTH FROM x)
+            "from" if words.is_any(self.before(), &["both", "leading", "trailing"]) => {
+                self.drop_words(1);
+            }
+            // SUBSTRING(x SIMILAR y ESCAPE z) is SUBSTRING(x, y, z).
+            "similar" if !words.is(self.next(), "to") => {
+                self.similar = true;
+                self.put(Parsed::Comma, 1);
+            }
+            "escape" if self.similar => {
+                self.similar = false;
+                self.put(Parsed::Comma, 1);
+            }
+            // `name 'x'`: the type's name is a key word as well.
+            name if self.is_typed_literal() && self.is_plain_type(name) => self.named(name),
             _ => self.put(Parsed::make_word(&name, None), 1),
         }
     }
@@ -139,9 +157,7 @@ impl Bridge<'_> {
     }
 
     fn named(&mut self, name: &str) {
-        let typed = self.words.kind(self.next()) == Some(Kind::Text)
-            && self.words.kind(self.before()) != Some(Kind::Dot);
-        if typed {
+        if self.is_typed_literal() {
             // `date '…'` is a cast of its literal.
             self.out.extend([Parsed::SingleQuotedString(String::new()), Parsed::DoubleColon]);
             self.put(Parsed::make_word(name, Some('"')), 2);
@@ -150,8 +166,36 @@ impl Bridge<'_> {
         }
     }
 
+    /// Whether the name here is followed by a literal of that type.
+    fn is_typed_literal(&self) -> bool {
+        self.words.kind(self.next()) == Some(Kind::Text)
+            && self.words.kind(self.before()) != Some(Kind::Dot)
+    }
+
+    /// Whether a key word names a type that the parser does not know as one, and stands where a value begins.
+    fn is_plain_type(&self, name: &str) -> bool {
+        matches!(name, "name" | "path" | "text" | "json" | "xml" | "lsn")
+            && builtin::has_type(name)
+            && !matches!(
+                self.words.kind(self.before()),
+                Some(Kind::Close | Kind::CloseBracket | Kind::Quoted | Kind::Number | Kind::Param)
+            )
+            && !self.words.is(self.before(), "as")
+    }
+
+    /// Whether `*` stands behind a relation in FROM, where it means what no `ONLY` means.
+    fn is_inheriting(&self) -> bool {
+        let mut first = self.before();
+        while self.words.kind(first.wrapping_sub(1)) == Some(Kind::Dot) {
+            first = first.wrapping_sub(2);
+        }
+        self.words.is_any(first.wrapping_sub(1), &["from", "join"])
+            && matches!(self.words.kind(first), Some(Kind::Word | Kind::Quoted))
+    }
+
     fn operator(&mut self, symbol: &str) {
         let token = match symbol {
+            "*" if self.is_inheriting() => return self.drop_words(1),
             "*" => Parsed::Mul,
             "=" => Parsed::Eq,
             "<>" | "!=" => Parsed::Neq,
@@ -181,8 +225,10 @@ impl Bridge<'_> {
     /// `(row).*` uses what `(row)` uses.
     fn dot(&mut self) {
         let star = self.words.at(self.next()).is_some_and(|token| self.words.text(token) == "*");
-        if star && matches!(self.words.kind(self.before()), Some(Kind::Close | Kind::CloseBracket))
-        {
+        let row = matches!(self.words.kind(self.before()), Some(Kind::Close | Kind::CloseBracket));
+        // `row.*::type` casts the row.
+        let cast = self.words.kind(self.at.saturating_add(2)) == Some(Kind::Cast);
+        if star && (row || cast) {
             self.drop_words(2);
         } else {
             self.put(Parsed::Period, 1);

@@ -1,6 +1,6 @@
 //! Pitfalls of statements: what may run on a replica, and what must not though it looks like it.
 
-use crate::common::{assert_all, classify};
+use crate::common::{assert_all, class, classify};
 use sql::{Class, Effect, Pin, Why};
 
 #[test]
@@ -54,6 +54,31 @@ fn row_01_plain_sql_of_applications_is_read() {
             "SELECT a AT TIME ZONE 'UTC' FROM t",
         ],
     );
+}
+
+#[test]
+fn row_01_odd_spellings_of_the_grammar_are_read() {
+    assert_all(
+        Class::Read,
+        &[
+            "SELECT name 'a' = name 'b', CAST(name 'a' AS text), text 'x', path '[(0,0),(1,1)]' FROM t",
+            "SELECT trim(both from a), trim(leading from ' b'), trim(trailing 'x' from b), ltrim(a) FROM t",
+            "SELECT substring('abc' similar 'a#\"(b_d)#\"%' escape '#'), substring(a similar b escape null) FROM t WHERE a SIMILAR TO 'x' ESCAPE '!'",
+            "SELECT a.b FROM public.t2 * a JOIN t2* ON true WHERE a.b * 2 = 4",
+            "SELECT row(i.*::mood)::mood, i.* FROM t i, LATERAL (VALUES (i.*::mood)) ss",
+            "SELECT extract(year from a) * 2, a * b FROM t",
+        ],
+    );
+    // What is passed over does not hide what stands in it.
+    for sql in [
+        "SELECT trim(both from nextval('s')::text)",
+        "SELECT substring('a' similar vol() escape '#')",
+        "SELECT a FROM v_vol* x",
+        "SELECT name 'a', vol()",
+        "SELECT extract(year from a * vol()) FROM t",
+    ] {
+        assert_eq!(class(sql), Class::Write, "{sql}");
+    }
 }
 
 #[test]

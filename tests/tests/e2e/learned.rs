@@ -19,6 +19,9 @@ const SCHEMA: &str = "
     CREATE SCHEMA calm; CREATE SCHEMA wild;
     CREATE FUNCTION calm.f() RETURNS int LANGUAGE sql STABLE AS 'SELECT 1';
     CREATE FUNCTION wild.f() RETURNS int LANGUAGE sql VOLATILE AS 'SELECT 2';
+    CREATE FOREIGN DATA WRAPPER nowhere;
+    CREATE SERVER elsewhere FOREIGN DATA WRAPPER nowhere;
+    CREATE FOREIGN TABLE remote (a int) SERVER elsewhere;
     CREATE TABLE last_of_all (a int)";
 
 async fn rig(reads: &[(&'static str, &str)]) -> (Cluster, Weir) {
@@ -113,6 +116,18 @@ async fn what_the_primary_refuses_too_teaches_nothing() {
     }
     assert_eq!(weir.sum("weir_learned_total"), 0);
     assert_eq!(statements(&weir, "refused=true")["matched"], 0);
+}
+
+#[tokio::test]
+async fn what_may_act_outside_of_the_database_is_never_run_twice() {
+    let (_cluster, weir) = rig(&[("scope", "connection")]).await;
+    let client = connect(&weir).await;
+    // The wrapper has no handler: 55000, as when a standby can't do what is asked.
+    let sql = "/* weir: route=replica */ SELECT a FROM remote";
+    let refused = client.simple_query(sql).await.unwrap_err();
+    assert_eq!(refused.code().map(tokio_postgres::error::SqlState::code), Some("55000"));
+    assert_eq!(last(&client).await, words("replica", "hint"));
+    assert_eq!((weir.sum("weir_retried_total"), weir.sum("weir_learned_total")), (0, 0));
 }
 
 #[tokio::test]

@@ -11,6 +11,7 @@
 //! - [`is_keyword`] whether a word is one of the grammar's
 //! - [`leading_hint`] routing wishes in a leading comment
 //! - [`normalized`] a text to one that shows no data
+//! - [`statements`] a script to its statements
 //!
 //! Soundness first: nothing is a [`Class::Read`] that was not understood as a whole.
 
@@ -18,6 +19,7 @@ mod builtin;
 mod catalog;
 mod class;
 mod classify;
+mod depth;
 mod effect;
 mod facts;
 mod fingerprint;
@@ -26,6 +28,7 @@ mod named;
 mod names;
 mod normalize;
 mod scan;
+mod script;
 mod search_path;
 
 pub use builtin::is_keyword;
@@ -42,4 +45,5 @@ pub use fingerprint::{Fingerprint, Scan, Scanner};
 pub use hint::{Hint, HintError, Pairs, leading_hint};
 pub use named::{NamedStatement, Verb, named_statement};
 pub use normalize::normalized;
+pub use script::{Statements, statements};
 pub use search_path::{Namespace, SearchPath};

@@ -122,6 +122,7 @@ pub struct CatalogBuilder {
     pub(super) overrides: BTreeMap<Box<str>, Facts>,
     /// Whether any function sets something for its session.
     pub(super) sets: bool,
+    pub(super) assumes_tables: bool,
     unnumbered: u64,
 }
 
@@ -205,6 +206,14 @@ impl CatalogBuilder {
         let bare = name.rsplit('.').next().unwrap_or(name);
         let facts = crate::builtin::function(bare).map_or(facts, |builtin| builtin.or(facts));
         self.overrides.insert(name.into(), facts);
+        self
+    }
+
+    /// Takes every relation that nothing tells of for an ordinary table: for judging statements without their database.
+    ///
+    /// Never for routing: such a relation may be a view that writes.
+    pub fn assume_tables(&mut self) -> &mut Self {
+        self.assumes_tables = true;
         self
     }
 

@@ -34,6 +34,8 @@ pub struct Catalog {
     operators: ByName,
     /// Whether any function sets something for its session: a trigger may call it unseen.
     sets: bool,
+    /// Whether a relation that is not here is taken for an ordinary table.
+    assumes_tables: bool,
     /// What config says, by `name` or `schema.name`: it stands against all else.
     overrides: BTreeMap<Box<str>, Facts>,
     /// What statements may do without naming it: implicit casts, operators of user indexes.
@@ -93,7 +95,11 @@ impl Catalog {
             }
         }
         let builtin = scope.has("pg_catalog").then(|| builtin::relation(name)).flatten();
-        join(scope, lookup(&self.relations, scope, name), builtin)
+        let known = join(scope, lookup(&self.relations, scope, name), builtin);
+        // Whatever begins with pg_ is a name of PostgreSQL's own, of a version that is not known here.
+        let named = if let Scope::Schema(schema) = scope { schema } else { name };
+        let is_assumed = self.assumes_tables && !named.starts_with("pg_");
+        known.or(is_assumed.then_some(Facts::READ))
     }
 
     pub(crate) fn type_facts(&self, scope: Scope<'_>, name: &str) -> Option<Facts> {

@@ -36,6 +36,7 @@ pub(super) fn resolve(mut builder: CatalogBuilder, version: u64) -> Catalog {
     Catalog {
         version,
         sets: builder.sets,
+        assumes_tables: builder.assumes_tables,
         any_type: builder.types.values().map(|own| own.facts).fold(Facts::READ, Facts::or),
         builtin_casts: builtin_casts.fold(Facts::READ, Facts::or),
         row_functions: by_name(row_functions(&builder)),

@@ -3,6 +3,7 @@
 use super::findings::Findings;
 use super::surface;
 use super::words::Words;
+use crate::depth::Depth;
 use crate::names::Names;
 use crate::scan::{Backslash, Kind, Lexer, Token};
 
@@ -30,15 +31,6 @@ pub(super) struct Splitter<'a> {
     depth: Depth,
 }
 
-/// Where a semicolon does not end a statement.
-#[derive(Default)]
-struct Depth {
-    /// Within parentheses: CREATE RULE … DO (…; …).
-    parens: usize,
-    /// Within BEGIN ATOMIC … END, counting each CASE, of a SQL-standard function body.
-    body: usize,
-}
-
 impl<'a> Splitter<'a> {
     pub(super) fn new(sql: &'a str, names: Names<'a>) -> Self {
         let lexer = Lexer::new(sql.as_bytes(), Backslash::Plain);
@@ -64,15 +56,14 @@ impl<'a> Splitter<'a> {
         self.tokens.clear();
         self.depth = Depth::default();
         let mut beyond = None;
-        while let Some(token) = self.lexer.next() {
-            let nested = self.depth.parens > 0 || self.depth.body > 0;
-            if token.kind == Kind::Semicolon && !nested {
+        for token in self.lexer.by_ref() {
+            self.malformed |= token.kind == Kind::Malformed;
+            if self.depth.ends_at(token.kind, self.sql.get(token.start..token.end)) {
                 if self.tokens.is_empty() {
                     continue;
                 }
                 break;
             }
-            self.count(token);
             self.tokens.push(token);
             if self.tokens.len() > MOST_TOKENS {
                 let found = beyond.get_or_insert_with(Findings::default);
@@ -81,33 +72,5 @@ impl<'a> Splitter<'a> {
             }
         }
         (!self.tokens.is_empty()).then_some(Statement { tokens: &self.tokens, beyond })
-    }
-
-    #[expect(clippy::wildcard_enum_match_arm, reason = "the other kinds nest nothing")]
-    fn count(&mut self, token: Token) {
-        match token.kind {
-            Kind::Open => self.depth.parens = self.depth.parens.saturating_add(1),
-            Kind::Close => self.depth.parens = self.depth.parens.saturating_sub(1),
-            Kind::Malformed => self.malformed = true,
-            Kind::Word => self.count_body(token),
-            _ => {}
-        }
-    }
-
-    /// Keeps `CREATE FUNCTION … BEGIN ATOMIC …; …; END` in one piece.
-    fn count_body(&mut self, token: Token) {
-        let words = Words::new(self.sql, &self.tokens);
-        if !words.is(0, "create") {
-            return;
-        }
-        let text = words.text(token);
-        let follows_begin = words.is(self.tokens.len().saturating_sub(1), "begin");
-        if self.depth.body == 0 {
-            self.depth.body = usize::from(follows_begin && text.eq_ignore_ascii_case("atomic"));
-        } else if text.eq_ignore_ascii_case("case") {
-            self.depth.body = self.depth.body.saturating_add(1);
-        } else if text.eq_ignore_ascii_case("end") {
-            self.depth.body = self.depth.body.saturating_sub(1);
-        }
     }
 }

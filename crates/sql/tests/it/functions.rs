@@ -594,3 +594,27 @@ fn a_search_path_counts_until_something_may_have_changed_it() {
     let sql = "SELECT a FROM t; SELECT overloaded(1)";
     assert_eq!(Classifier::new().classify(sql, space).class, Class::Read);
 }
+
+#[test]
+fn assumed_tables_are_read_and_nothing_else_is_assumed() {
+    let mut builder = builder();
+    builder.assume_tables();
+    let catalog = builder.finish(1);
+    let found = |sql| Classifier::new().classify(sql, Some(&catalog));
+    for sql in ["SELECT * FROM unheard_of", "SELECT a FROM app.unheard_of", "TABLE t"] {
+        assert_eq!(found(sql).class, Class::Read, "{sql}");
+    }
+    for sql in [
+        "SELECT unheard_of()",
+        "SELECT 'x'::unheard_of",
+        "SELECT 1 @#@#@ 2",
+        "SELECT * FROM pg_unheard_of",
+        "SELECT * FROM pg_catalog.unheard_of",
+        "SELECT * FROM information_schema.unheard_of",
+        "SELECT * FROM v_vol",
+        "SELECT * FROM cache",
+        "SELECT * FROM pg_temp.unheard_of",
+    ] {
+        assert_ne!(found(sql).class, Class::Read, "{sql}");
+    }
+}

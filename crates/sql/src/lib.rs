@@ -44,6 +44,6 @@ pub use effect::{
 pub use fingerprint::{Fingerprint, Scan, Scanner};
 pub use hint::{Hint, HintError, Pairs, leading_hint};
 pub use named::{NamedStatement, Verb, named_statement};
-pub use normalize::normalized;
+pub use normalize::{normalized, with_constants};
 pub use script::{Statements, statements};
 pub use search_path::{Namespace, SearchPath};

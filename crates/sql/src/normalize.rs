@@ -1,4 +1,4 @@
-//! A text as it may be shown to others: without literals, comments and line ends.
+//! Texts that stand for others: one without its literals to be shown, one with literals to be judged.
 
 use crate::scan::{Backslash, Kind, Lexer, Token};
 
@@ -32,6 +32,24 @@ pub fn normalized(sql: &str, most: usize) -> String {
         before = token.end;
     }
     line.text
+}
+
+/// Writes a constant for each parameter of `sql`, as it may have been before a server took its constants out.
+///
+/// `pg_stat_statements` shows `date $1` for `date '2026-01-01'`, which no grammar allows.
+#[must_use]
+pub fn with_constants(sql: &str) -> String {
+    let mut text = String::with_capacity(sql.len());
+    let mut before = 0;
+    for token in Lexer::new(sql.as_bytes(), Backslash::Plain) {
+        if token.kind == Kind::Param {
+            text.push_str(sql.get(before..token.start).unwrap_or_default());
+            text.push_str("'0'");
+            before = token.end;
+        }
+    }
+    text.push_str(sql.get(before..).unwrap_or_default());
+    text
 }
 
 /// Kinds whose text begins and ends with a quote.
@@ -79,7 +97,7 @@ impl Line {
 
 #[cfg(test)]
 mod tests {
-    use super::normalized;
+    use super::{normalized, with_constants};
 
     #[test]
     fn literals_of_every_kind_are_hidden() {
@@ -128,6 +146,13 @@ mod tests {
         let sql = format!("SELECT a, 'b', secret, {} '", "c, ".repeat(30));
         assert_eq!(normalized(&sql, 30), "SELECT a,…");
         assert_eq!(normalized(&format!("SELECT a, {} '", "c, ".repeat(30)), 12), "SELECT a, c,…");
+    }
+
+    #[test]
+    fn parameters_become_constants_and_what_looks_like_them_stays() {
+        let sql = "SELECT date $1, '$2', $a$ $3 $a$, a$4 /* $5 */ FROM t LIMIT $11";
+        let expected = "SELECT date '0', '$2', $a$ $3 $a$, a$4 /* $5 */ FROM t LIMIT '0'";
+        assert_eq!(with_constants(sql), expected);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! or for half a minute; the catalog goes when nobody has used it for some time. Knows nothing of what rows mean: that is `sql::CatalogBuilder`.
 
 mod keep;
+mod once;
 
 use std::collections::{HashMap, hash_map};
 use std::fmt;
@@ -21,10 +22,12 @@ use tokio_postgres::{SimpleQueryMessage, SimpleQueryRow};
 use tracing::{debug, warn};
 
 use crate::ends::Catalogs;
-use crate::link::{Address, Door, LinkError};
+use crate::link::{Address, Door, Link, LinkError};
 use crate::task::Complaint;
 
 use self::keep::{Keeper, Wanted};
+
+pub use self::once::{FoundCatalog, NoCatalog, read_catalog};
 
 /// The bound of reading one catalog as a whole.
 const WHOLE: Duration = Duration::from_secs(60);
@@ -149,9 +152,9 @@ impl Shared {
         digest: &mut Option<u64>,
     ) -> Result<(), LoadError> {
         let Ok(_slot) = self.slots.acquire().await else { return Ok(()) };
-        let rows = timeout(WHOLE, self.read(primary, database))
-            .await
-            .map_err(|_| LoadError::TooSlow)??;
+        // The connection is not kept: an idle one would make `DROP DATABASE` fail.
+        let reading = async { read(&Box::pin(self.door.open(primary, database)).await?).await };
+        let rows = within(reading).await?;
         if *digest == Some(rows.digest) {
             // The old `Arc` and its version stay, so whatever was cached with them stays valid.
             return Ok(());
@@ -164,20 +167,6 @@ impl Shared {
         *digest = Some(rows.digest);
         debug!(cluster = &*self.cluster, database, version, "catalog loaded");
         Ok(())
-    }
-
-    /// Reads all parts in one snapshot.
-    ///
-    /// The connection is not kept: an idle one would make `DROP DATABASE` fail.
-    async fn read(&self, primary: &Address, database: &str) -> Result<Rows, LinkError> {
-        let link = self.door.open(primary, database).await?;
-        drop(link.text("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?);
-        let mut parts = Vec::new();
-        for part in CatalogPart::ALL {
-            parts.push((*part, link.text(part.sql()).await?));
-        }
-        // Nothing to commit: closing the connection ends the transaction.
-        Ok(Rows { digest: digest(&parts), parts })
     }
 
     /// Whether it was known.
@@ -199,6 +188,22 @@ impl Shared {
             );
         }
     }
+}
+
+/// Bounds the reading of a catalog as a whole.
+async fn within(reading: impl Future<Output = Result<Rows, LinkError>>) -> Result<Rows, LoadError> {
+    Ok(timeout(WHOLE, reading).await.map_err(|_| LoadError::TooSlow)??)
+}
+
+/// Reads all parts in one snapshot.
+async fn read(link: &Link) -> Result<Rows, LinkError> {
+    drop(link.text("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?);
+    let mut parts = Vec::new();
+    for part in CatalogPart::ALL {
+        parts.push((*part, link.text(part.sql()).await?));
+    }
+    // Nothing to commit: closing the connection ends the transaction.
+    Ok(Rows { digest: digest(&parts), parts })
 }
 
 impl Rows {

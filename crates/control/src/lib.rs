@@ -2,7 +2,7 @@
 //!
 //! One [`run()`] per cluster. It does the asking; what answers mean is decided in `policy::cluster`,
 //! and what catalog rows mean in `sql`. It never sees a client's bytes: the data path is met only
-//! through the channel ends in [`Ends`].
+//! through the channel ends in [`Ends`]. [`read_catalog`] serves commands that run without a Weir.
 //!
 //! | module | task |
 //! |---|---|
@@ -25,6 +25,7 @@ mod run;
 mod task;
 mod tls;
 
+pub use catalog::{FoundCatalog, NoCatalog, read_catalog};
 pub use config::{ClusterConfig, Monitor, ServerTls};
 pub use ends::{Catalogs, Command, Ends, Reply};
 pub use run::run;

@@ -20,7 +20,7 @@ use crate::task::now;
 const APPLICATION: &str = "weir_probe";
 
 /// Catalog queries may take longer than a probe; a hanging one must end all the same.
-const CATALOG_PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const CATALOG_PATIENCE: Duration = Duration::from_secs(20);
 
 /// Watches one cluster until `shutdown` is ready.
 ///
@@ -83,7 +83,7 @@ fn door(monitor: &Arc<Monitor>, patience: Duration) -> Door {
 }
 
 /// A function on both lists writes: never wrong comes first.
-fn overrides(read: Vec<String>, write: Vec<String>) -> Vec<(String, FunctionEffect)> {
+pub(crate) fn overrides(read: Vec<String>, write: Vec<String>) -> Vec<(String, FunctionEffect)> {
     let read = read.into_iter().map(|name| (name, FunctionEffect::Read));
     read.chain(write.into_iter().map(|name| (name, FunctionEffect::Write))).collect()
 }

@@ -5,10 +5,10 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use control::{ClusterConfig, Command, Ends};
+use control::{ClusterConfig, Command, Ends, FoundCatalog};
 use policy::cluster::Timing;
 use policy::{Answers, Epoch, Leader, Ticket, Topology};
-use proxy::config::{ClusterLink, ServerTls};
+use proxy::config::{ClusterLink, DatabaseRules, ServerTls};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
@@ -103,6 +103,19 @@ fn nothing_known(cluster: &str) -> Topology {
         nodes: Vec::new(),
         flush: None,
     }
+}
+
+/// Reads once the catalog by which statements in `database` are judged; what fails is why there is none.
+pub(crate) async fn read_catalog(
+    settings: &Settings,
+    rules: &DatabaseRules,
+    database: &str,
+) -> Result<FoundCatalog, String> {
+    let cluster = settings.clusters.get(&rules.cluster);
+    let cluster = cluster.ok_or_else(|| format!("there is no cluster {}", rules.cluster))?;
+    let config = config(&rules.cluster, cluster, settings);
+    let dbname = rules.dbname.as_deref().unwrap_or(database);
+    control::read_catalog(&config, dbname).await.map_err(|cause| cause.to_string())
 }
 
 fn config(name: &str, cluster: &Cluster, settings: &Settings) -> ClusterConfig {

@@ -5,14 +5,16 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use admin::explain::{CandidateBody, Explanation, Question, ask};
+use admin::explain::{CandidateBody, Explanation, Question, View};
+use control::FoundCatalog;
 use policy::{Health, NodeView, Role, Topology};
+use proxy::config::DatabaseRules;
 use telemetry::LogFormat;
+use tokio::time::{Instant, timeout};
 
 use crate::cli::{self, complain, load, say};
-use crate::clusters::Clusters;
+use crate::clusters::{Clusters, read_catalog};
 use crate::config::Settings;
-use crate::live::live;
 
 /// Asks the cluster, prints the answer.
 #[must_use]
@@ -38,49 +40,74 @@ fn answer(args: &cli::Explain) -> Result<String, Vec<String>> {
     telemetry::init(LogFormat::Text, "warn").map_err(|cause| vec![cause.to_string()])?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|cause| vec![cause.to_string()])?;
-    let explanation = runtime.block_on(explain(args, &settings)).map_err(|cause| vec![cause])?;
+    let answer = runtime.block_on(explain(args, &settings)).map_err(|cause| vec![cause])?;
+    let Answer { explanation, no_catalog } = answer;
     if args.json {
+        if let Some(why) = no_catalog {
+            complain(&format!("no catalog: {why}"));
+        }
         return serde_json::to_string_pretty(&explanation).map_err(|cause| vec![cause.to_string()]);
     }
-    Ok(table(&explanation))
+    Ok(table(&explanation, no_catalog.as_deref()))
 }
 
-async fn explain(args: &cli::Explain, settings: &Settings) -> Result<Explanation, String> {
-    let rules = settings.databases.of(&args.database);
-    let cluster = rules.map(|rules| rules.cluster.clone());
-    let cluster = cluster.ok_or_else(|| {
+/// An explanation, and why it had to do without a catalog.
+struct Answer {
+    explanation: Explanation,
+    no_catalog: Option<String>,
+}
+
+async fn explain(args: &cli::Explain, settings: &Settings) -> Result<Answer, String> {
+    let rules = settings.databases.of(&args.database).ok_or_else(|| {
         format!("{} has no database {:?}", args.file.config.display(), args.database)
     })?;
-    let clusters = Clusters::start(settings, Some(&cluster));
-    let rules = live(settings, &clusters.links, None).map_err(|cause| cause.to_string())?;
-    let topology = settled(&clusters, &cluster, Duration::from_secs(args.wait)).await;
-    let unreachable = topology.as_deref().is_none_or(|topology| !topology.nodes.iter().any(is_up));
-    let explained = if unreachable {
-        Err(unreachable_text(&cluster, settings, args.wait))
-    } else {
-        let question = Question {
-            database: args.database.clone(),
-            sql: args.sql.clone(),
-            user: None,
-            settings: args.settings.iter().cloned().collect(),
-            consistency: None,
-        };
-        let patience = Duration::from_secs(args.wait);
-        ask(&rules, &question, patience).await.map_err(|cause| cause.to_string())
-    };
+    let clusters = Clusters::start(settings, Some(&rules.cluster));
+    let (topology, found) = seen(&clusters, args, settings, rules).await;
     clusters.stop().await;
-    explained
+    let topology = topology.filter(|topology| topology.nodes.iter().any(is_up));
+    let topology = topology.ok_or_else(|| unreachable_text(&rules.cluster, settings, args.wait))?;
+    let question = Question {
+        database: args.database.clone(),
+        sql: args.sql.clone(),
+        user: None,
+        settings: args.settings.iter().cloned().collect(),
+        consistency: None,
+    };
+    let now = Instant::now().into_std();
+    let view = View {
+        rules,
+        topology: &topology,
+        catalog: found.as_ref().ok().map(|found| &found.catalog),
+        now,
+    };
+    let explanation = admin::explain::explain(&question, &view);
+    let explanation = explanation.map_err(|cause| cause.to_string())?;
+    Ok(Answer { explanation, no_catalog: found.err() })
+}
+
+/// The cluster as it is once the catalog was read: lag is measured all the time.
+async fn seen(
+    clusters: &Clusters,
+    args: &cli::Explain,
+    settings: &Settings,
+    rules: &DatabaseRules,
+) -> (Option<Arc<Topology>>, Result<FoundCatalog, String>) {
+    let patience = Duration::from_secs(args.wait);
+    let found = timeout(patience, Box::pin(read_catalog(settings, rules, &args.database)));
+    let ((), found) = tokio::join!(settle(clusters, &rules.cluster, patience), found);
+    let found = found.unwrap_or_else(|_| Err(format!("not read within {} s", args.wait)));
+    let link = clusters.links.get(&rules.cluster);
+    (link.map(|link| Arc::clone(&link.topology.borrow())), found)
 }
 
 /// Waits until everything that can be known of the nodes is, or `patience` ends.
-async fn settled(clusters: &Clusters, name: &str, patience: Duration) -> Option<Arc<Topology>> {
-    let mut topology = clusters.links.get(name)?.topology.clone();
+async fn settle(clusters: &Clusters, name: &str, patience: Duration) {
+    let Some(link) = clusters.links.get(name) else { return };
+    let mut topology = link.topology.clone();
     let all_known = |topology: &Arc<Topology>| {
         !topology.nodes.is_empty() && topology.nodes.iter().all(is_known)
     };
-    drop(tokio::time::timeout(patience, topology.wait_for(all_known)).await);
-    let newest = Arc::clone(&topology.borrow());
-    Some(newest)
+    drop(timeout(patience, topology.wait_for(all_known)).await);
 }
 
 fn is_up(node: &NodeView) -> bool {
@@ -106,7 +133,7 @@ fn unreachable_text(cluster: &str, settings: &Settings, wait: u64) -> String {
     )
 }
 
-fn table(explained: &Explanation) -> String {
+fn table(explained: &Explanation, no_catalog: Option<&str>) -> String {
     let node = explained.node.as_deref().map(|node| format!(" ({node})")).unwrap_or_default();
     let mut out = String::new();
     let mut line = |name: &str, value: &str| {
@@ -121,8 +148,9 @@ fn table(explained: &Explanation) -> String {
     if !explained.effects.is_empty() {
         line("effects", &explained.effects.join(", "));
     }
-    if !explained.catalog {
-        line("catalog", "not loaded: functions, views and types of the database are unknown");
+    if let Some(why) = no_catalog {
+        let means = "nothing is a read while the database's functions and relations are unknown";
+        line("catalog", &format!("none: {why}; {means}"));
     }
     for candidate in &explained.candidates {
         line("candidate", &row(candidate));

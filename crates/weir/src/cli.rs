@@ -3,7 +3,7 @@
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::{self, Problem, Settings};
 
@@ -25,6 +25,8 @@ pub enum Command {
     Check(File),
     /// Say which way a statement would go, and why; nothing is run.
     Explain(Explain),
+    /// Say which way the statements of a file would go, and why; nothing is run.
+    Classify(Classify),
 }
 
 /// Where the configuration is.
@@ -66,6 +68,48 @@ pub struct Explain {
     pub json: bool,
     /// One or several statements.
     pub sql: String,
+}
+
+/// `weir classify`.
+#[derive(Debug, Clone, Args)]
+pub struct Classify {
+    /// The configuration: its cluster is asked for the database's catalog. Without it tables are assumed.
+    #[arg(short = 'c', long, value_name = "CONFIG", requires = "database")]
+    pub config: Option<PathBuf>,
+    /// The database by the name that clients use.
+    #[arg(short, long, requires = "config")]
+    pub database: Option<String>,
+    /// What the file is; otherwise its beginning tells.
+    #[arg(long, value_enum)]
+    pub input: Option<Input>,
+    /// How to print the answer.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
+    /// List every statement, and all that were not understood.
+    #[arg(long)]
+    pub all: bool,
+    /// A psql script, or an export of `pg_stat_statements` as CSV or JSON; `-` is standard input.
+    pub file: PathBuf,
+}
+
+/// What a file of statements is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Input {
+    /// A script for psql.
+    Sql,
+    /// CSV with a header that names `query`.
+    Csv,
+    /// Objects with a key `query`: an array, or one per line.
+    Json,
+}
+
+/// How an answer is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
 }
 
 fn pair(text: &str) -> Result<(String, String), &'static str> {

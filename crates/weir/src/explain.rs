@@ -128,7 +128,7 @@ fn unreachable_text(cluster: &str, settings: &Settings, wait: u64) -> String {
     let nodes: Vec<String> =
         nodes.map(|node| format!("{} at {}:{}", node.name, node.host, node.port)).collect();
     format!(
-        "cluster {cluster} is not reachable: no node answered a probe (waited up to {wait} s): {}",
+        "cluster {cluster} is not reachable: no node answered a probe (waited up to {wait} s): {}; `weir classify` needs no cluster",
         nodes.join(", ")
     )
 }

@@ -13,9 +13,11 @@
 //! | [`serve`] | `weir serve`: start, signals, shutdown |
 //! | [`check`] | `weir check` |
 //! | [`explain`] | `weir explain` |
+//! | [`classify`] | `weir classify` |
 //! | [`tls`] | certificates to rustls configurations |
 
 pub mod check;
+pub mod classify;
 pub mod cli;
 pub mod clusters;
 pub mod config;

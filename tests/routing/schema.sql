@@ -9,6 +9,8 @@ CREATE UNLOGGED TABLE cache (a int);
 CREATE VIEW v_cache AS SELECT * FROM cache;
 CREATE TABLE parent (a int);
 CREATE UNLOGGED TABLE child () INHERITS (parent);
+CREATE TABLE parts (a int) PARTITION BY LIST (a);
+CREATE UNLOGGED TABLE part PARTITION OF parts FOR VALUES IN (1);
 CREATE TYPE mood AS ENUM ('good', 'bad');
 
 CREATE FUNCTION stab(int) RETURNS int LANGUAGE sql STABLE AS 'SELECT $1';
@@ -20,12 +22,16 @@ CREATE FUNCTION overloaded(text) RETURNS bigint LANGUAGE sql VOLATILE AS 'SELECT
 -- It says that it writes nothing, and lies.
 CREATE FUNCTION lies() RETURNS int LANGUAGE plpgsql STABLE AS
   'BEGIN PERFORM nextval(''s''); RETURN 1; END';
+CREATE FUNCTION lies_always() RETURNS int LANGUAGE plpgsql IMMUTABLE AS
+  'BEGIN EXECUTE ''SELECT nextval(''''s'''')''; RETURN 1; END';
 CREATE FUNCTION check_vol(int) RETURNS boolean LANGUAGE sql VOLATILE AS 'SELECT nextval(''s'') > 0';
 CREATE FUNCTION op_vol(int, int) RETURNS int LANGUAGE sql VOLATILE AS 'SELECT nextval(''s'')::int';
 CREATE FUNCTION op_stab(int, int) RETURNS int LANGUAGE sql STABLE AS 'SELECT $1';
 CREATE OPERATOR #@# (LEFTARG = int, RIGHTARG = int, FUNCTION = op_vol);
 CREATE OPERATOR &&& (LEFTARG = int, RIGHTARG = int, FUNCTION = op_stab);
 CREATE DOMAIN checked AS int CHECK (check_vol(VALUE));
+CREATE PROCEDURE commits() LANGUAGE plpgsql AS
+  'BEGIN INSERT INTO t2 VALUES (10, 10); COMMIT; END';
 CREATE PROCEDURE proc() LANGUAGE sql AS 'INSERT INTO t2 VALUES (9, 9)';
 
 CREATE VIEW v AS SELECT a FROM t;
@@ -51,6 +57,8 @@ CREATE CAST (int AS token) WITH FUNCTION token_of(int) AS IMPLICIT;
 CREATE FUNCTION takes_token(token) RETURNS int LANGUAGE sql STABLE AS 'SELECT 1';
 CREATE TABLE tokens (id int, held token[]);
 CREATE VIEW v_tokens AS SELECT held FROM tokens;
+
+CREATE EXTENSION dblink;
 
 CREATE SCHEMA other;
 CREATE TABLE other.t (a int);

@@ -104,6 +104,7 @@ fn named_statements_are_answered_as_by_postgres() {
     stage.on("a statement is prepared once and run often").alike(&[
         say(&[parse("s", "SELECT 42"), sync()]),
         say(&[run("s")]),
+        say(&[describe("s"), sync()]),
         say(&[describe("s"), run("s")]),
         say(&[bind("", "s"), describe_portal(""), execute("", 0), sync()]),
     ]);

@@ -16,6 +16,7 @@ mod groups;
 mod learned;
 mod limits;
 mod own;
+mod pitfalls;
 mod pooling;
 mod prepared;
 mod programs;

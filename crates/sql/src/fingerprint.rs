@@ -60,11 +60,12 @@ impl Scanner {
             hash.byte(token.kind as u8);
             let text = sql.get(token.start..token.end).unwrap_or_default();
             match token.kind {
-                Kind::Word => text.iter().for_each(|byte| hash.byte(byte.to_ascii_lowercase())),
-                Kind::Operator | Kind::Param => text.iter().for_each(|byte| hash.byte(*byte)),
+                Kind::Word => hash.lower(text),
+                Kind::Operator | Kind::Param => hash.bytes(text),
                 Kind::Quoted | Kind::UnicodeName => {
                     // Quoted names may hold any byte: their length keeps them apart from what follows.
-                    text.len().to_le_bytes().iter().chain(text).for_each(|byte| hash.byte(*byte));
+                    hash.bytes(&text.len().to_le_bytes());
+                    hash.bytes(text);
                 }
                 Kind::Malformed => malformed = true,
                 Kind::Text if lexer.take_ambiguous() => hash.byte(0xff),

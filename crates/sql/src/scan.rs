@@ -351,8 +351,28 @@ const fn is_name_start(byte: u8) -> bool {
     byte.is_ascii_alphabetic() || byte == b'_' || byte >= 0x80
 }
 
-const fn is_name_part(byte: u8) -> bool {
-    is_name_start(byte) || byte.is_ascii_digit() || byte == b'$'
+#[inline]
+fn is_name_part(byte: u8) -> bool {
+    NAME_PARTS.get(usize::from(byte)).is_some_and(|is| *is)
+}
+
+/// By byte: nearly all bytes of a text are asked for.
+static NAME_PARTS: [bool; 256] = name_parts();
+
+#[expect(
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "it runs while this is compiled"
+)]
+const fn name_parts() -> [bool; 256] {
+    let mut parts = [false; 256];
+    let mut byte = 0_u8;
+    while byte < u8::MAX {
+        parts[byte as usize] = is_name_start(byte) || byte.is_ascii_digit() || byte == b'$';
+        byte += 1;
+    }
+    parts[u8::MAX as usize] = is_name_start(u8::MAX);
+    parts
 }
 
 const fn is_operator(byte: u8) -> bool {

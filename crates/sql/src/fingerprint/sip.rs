@@ -33,6 +33,38 @@ impl Sip {
         }
     }
 
+    /// Takes bytes, eight at once.
+    #[inline]
+    pub(super) fn bytes(&mut self, bytes: &[u8]) {
+        for eight in bytes.chunks(8) {
+            self.eight(gathered(eight), eight.len());
+        }
+    }
+
+    /// Takes bytes, those of ASCII's capital letters as small ones.
+    #[inline]
+    pub(super) fn lower(&mut self, bytes: &[u8]) {
+        for eight in bytes.chunks(8) {
+            self.eight(small(gathered(eight)), eight.len());
+        }
+    }
+
+    /// Takes the lowest `count` bytes, eight at most, of a word, of which the others are 0.
+    #[inline]
+    fn eight(&mut self, word: u64, count: usize) {
+        let free = 64_u32.wrapping_sub(self.filled);
+        self.word |= word.wrapping_shl(self.filled);
+        self.length = self.length.wrapping_add(count as u64);
+        let bits = u32::try_from(count).unwrap_or(8).wrapping_mul(8);
+        self.filled = self.filled.wrapping_add(bits);
+        if self.filled >= 64 {
+            let full = self.word;
+            self.filled = self.filled.wrapping_sub(64);
+            self.word = word.checked_shr(free).unwrap_or(0);
+            self.compress(full);
+        }
+    }
+
     fn compress(&mut self, word: u64) {
         let [_, _, _, v3] = &mut self.state;
         *v3 ^= word;
@@ -78,9 +110,47 @@ impl Sip {
     }
 }
 
+#[inline]
+fn gathered(eight: &[u8]) -> u64 {
+    eight.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte))
+}
+
+/// Turns on bit 5 of each byte from `A` to `Z`.
+const fn small(word: u64) -> u64 {
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    let low = word & EACH.wrapping_mul(0x7f);
+    // Bit 7 of each byte tells: from A (0x41) on; beyond Z (0x5a); not of ASCII.
+    let from_a = low.wrapping_add(EACH.wrapping_mul(0x3f));
+    let beyond_z = low.wrapping_add(EACH.wrapping_mul(0x25));
+    word | ((from_a & !beyond_z & !word & EACH.wrapping_mul(0x80)) >> 2)
+}
+
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::Sip;
+
+    proptest! {
+        #[test]
+        fn eight_bytes_at_once_are_eight_bytes(parts in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..20), 0..6)) {
+            let (mut single, mut whole, mut small) = (Sip::new([1, 2]), Sip::new([1, 2]), Sip::new([1, 2]));
+            let mut lower = Sip::new([1, 2]);
+            for part in &parts {
+                for byte in part {
+                    single.byte(*byte);
+                    small.byte(byte.to_ascii_lowercase());
+                }
+                whole.bytes(part);
+                lower.lower(part);
+                for sip in [&mut single, &mut whole, &mut small, &mut lower] {
+                    sip.byte(7);
+                }
+            }
+            prop_assert_eq!(single.finish(), whole.finish());
+            prop_assert_eq!(small.finish(), lower.finish());
+        }
+    }
 
     /// Key 00 01 … 0f, input 00 01 … of the reference's `vectors_sip128`.
     fn of(length: u8) -> [u8; 16] {

@@ -11,11 +11,13 @@ all() { # query, then the connection strings: the values of its text column on a
     for server; do psql -AtX -d "$server" -c "$query"; done | LC_ALL=C sort -u
 }
 list() { # name, doc, query, query of what is not to be listed; then the connection strings
+    sight=super
+    [ "$1" != KEYWORDS ] || sight=crate
     name=$1 doc=$2 wanted=$3 unwanted=$4
     shift 4
     all "$wanted" "$@" >"$folder/wanted"
     all "$unwanted" "$@" >"$folder/unwanted"
-    printf '\n/// %s\npub(super) const %s: &[&str] = &[\n' "$doc" "$name"
+    printf '\n/// %s\npub(%s) const %s: &[&str] = &[\n' "$doc" "$sight" "$name"
     LC_ALL=C comm -23 "$folder/wanted" "$folder/unwanted" | sed 's/.*/    "&",/'
     printf '];\n'
 }

@@ -289,7 +289,7 @@ const CONTRIB_RUNNERS: &[&str] =
     &["connectby", "crosstab", "crosstab2", "crosstab3", "crosstab4", "xpath_table"];
 
 pub(super) fn function(name: &str) -> Option<Facts> {
-    let has = |list: &[&str]| list.contains(&name);
+    let has = |list: &[&str]| list.binary_search(&name).is_ok();
     let starts = |list: &[&str]| list.iter().any(|prefix| name.starts_with(prefix));
     if let Some(facts) = lock(name).or_else(|| contrib(name)) {
         return Some(facts);
@@ -338,8 +338,14 @@ pub(super) fn system_view(name: &str) -> Option<Facts> {
     (name.starts_with("pg_stat_") || name.starts_with("pg_statio_")).then_some(SYSTEM_RELATION)
 }
 
-pub(super) fn is_newer_keyword(word: &str) -> bool {
+pub(crate) fn is_newer_keyword(word: &str) -> bool {
     NEWER_KEYWORDS.contains(&word)
+}
+
+/// Lists that are searched by halves.
+#[cfg(test)]
+pub(super) fn lists() -> [&'static [&'static str]; 4] {
+    [HARMLESS, GRAMMAR, WRITERS, PRIMARY_ONLY]
 }
 
 /// All functions of `pg_catalog` that are named here.

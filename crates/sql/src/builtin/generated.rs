@@ -2410,7 +2410,7 @@ pub(super) const INFORMATION_SCHEMA: &[&str] = &[
 ];
 
 /// Key words of the grammar: every other word is a plain name.
-pub(super) const KEYWORDS: &[&str] = &[
+pub(crate) const KEYWORDS: &[&str] = &[
     "abort",
     "absent",
     "absolute",

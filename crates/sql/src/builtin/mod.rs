@@ -5,6 +5,9 @@ mod generated;
 
 use crate::facts::Facts;
 
+pub(crate) use curated::is_newer_keyword;
+pub(crate) use generated::KEYWORDS;
+
 /// What calling a function of `pg_catalog` may do; `None` when it is not known.
 pub(crate) fn function(name: &str) -> Option<Facts> {
     curated::function(name)
@@ -39,7 +42,35 @@ pub(crate) fn has_information_schema(name: &str) -> bool {
 /// Says whether PostgreSQL's grammar knows this word, in lower case.
 #[must_use]
 pub fn is_keyword(word: &str) -> bool {
-    has(generated::KEYWORDS, word) || curated::is_newer_keyword(word)
+    listed_keyword(word).is_some() || is_newer_keyword(word)
+}
+
+/// The place of a word in [`KEYWORDS`].
+pub(crate) fn listed_keyword(word: &str) -> Option<usize> {
+    let first = usize::from(*word.as_bytes().first()?);
+    let (from, to) = (*STARTS.get(first)?, *STARTS.get(first.checked_add(1)?)?);
+    KEYWORDS.get(from..to)?.binary_search(&word).ok()?.checked_add(from)
+}
+
+/// Where the key words of each first letter begin: every word of every statement is looked up.
+static STARTS: [usize; 129] = starts();
+
+#[expect(
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "it runs while this is compiled"
+)]
+const fn starts() -> [usize; 129] {
+    let mut starts = [0; 129];
+    let (mut letter, mut word) = (0, 0);
+    while letter < starts.len() {
+        while word < KEYWORDS.len() && (KEYWORDS[word].as_bytes()[0] as usize) < letter {
+            word += 1;
+        }
+        starts[letter] = word;
+        letter += 1;
+    }
+    starts
 }
 
 fn has(sorted: &[&str], name: &str) -> bool {
@@ -48,11 +79,11 @@ fn has(sorted: &[&str], name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{curated, function, generated, has};
+    use super::{curated, function, generated, has, is_keyword};
     use crate::class::Class;
 
     #[test]
-    fn generated_lists_are_sorted_for_binary_search() {
+    fn lists_are_sorted_for_binary_search() {
         for list in [
             generated::FUNCTIONS,
             generated::VOLATILE,
@@ -62,8 +93,21 @@ mod tests {
             generated::SYSTEM_VIEWS,
             generated::INFORMATION_SCHEMA,
             generated::KEYWORDS,
-        ] {
+        ]
+        .into_iter()
+        .chain(curated::lists())
+        {
             assert!(list.is_sorted() && !list.is_empty());
+        }
+    }
+
+    #[test]
+    fn every_key_word_is_found_and_nothing_beside_them() {
+        assert!(
+            generated::KEYWORDS.iter().chain(&["wait", "bernoulli"]).all(|word| is_keyword(word))
+        );
+        for word in ["", "a", "zzz", "SELECT", "selec", "selects", "_", "{", "\u{7f}", "é", "\0"] {
+            assert!(!is_keyword(word), "{word:?}");
         }
     }
 

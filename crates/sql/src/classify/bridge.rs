@@ -6,14 +6,18 @@
 //! statement may do. Spellings that the parser lacks are replaced by ones that use the same objects; operators, already
 //! looked up by [`super::surface`], become one of few.
 
-use sqlparser::tokenizer::Token as Parsed;
+use std::borrow::Cow;
+use std::cmp::Ordering;
+
+use sqlparser::keywords::{ALL_KEYWORDS, ALL_KEYWORDS_INDEX, Keyword};
+use sqlparser::tokenizer::{Span, Token as Parsed, TokenWithSpan, Word};
 
 use super::words::Words;
 use crate::builtin;
 use crate::scan::{Kind, Token};
 
 /// Translates a whole query; `None` when a token has no place in one.
-pub(super) fn translate(words: Words<'_>) -> Option<Vec<Parsed>> {
+pub(super) fn translate(words: Words<'_>) -> Option<Vec<TokenWithSpan>> {
     let out = Vec::with_capacity(words.tokens.len());
     let mut bridge = Bridge { words, at: 0, out, similar: false };
     while let Some(token) = words.at(bridge.at) {
@@ -25,7 +29,7 @@ pub(super) fn translate(words: Words<'_>) -> Option<Vec<Parsed>> {
 struct Bridge<'a> {
     words: Words<'a>,
     at: usize,
-    out: Vec<Parsed>,
+    out: Vec<TokenWithSpan>,
     /// Within `SUBSTRING(… SIMILAR … ESCAPE …)`, before the second word.
     similar: bool,
 }
@@ -35,8 +39,8 @@ impl Bridge<'_> {
         match token.kind {
             Kind::Word => self.word(),
             Kind::Quoted => {
-                let name = self.words.name(self.at)?;
-                self.named(&name);
+                let name = self.words.folded(self.at)?;
+                self.named(name);
             }
             Kind::Text
             | Kind::EscapeText
@@ -62,8 +66,12 @@ impl Bridge<'_> {
         Some(())
     }
 
+    fn push(&mut self, token: Parsed) {
+        self.out.push(TokenWithSpan { token, span: Span::empty() });
+    }
+
     fn put(&mut self, token: Parsed, passed: usize) {
-        self.out.push(token);
+        self.push(token);
         self.at = self.at.saturating_add(passed);
     }
 
@@ -82,8 +90,9 @@ impl Bridge<'_> {
 
     /// `1, 2, 3` uses what `1` uses.
     fn literal(&mut self, token: Parsed) {
-        if let [.., last, Parsed::Comma] = self.out.as_slice()
-            && is_literal(last)
+        if let [.., last, comma] = self.out.as_slice()
+            && comma.token == Parsed::Comma
+            && is_literal(&last.token)
         {
             self.out.truncate(self.out.len().saturating_sub(1));
             return self.drop_words(1);
@@ -93,20 +102,17 @@ impl Bridge<'_> {
 
     fn word(&mut self) {
         let (words, at) = (self.words, self.at);
-        let Some(name) = words.name(at) else { return self.drop_words(1) };
-        if words.kind(self.before()) == Some(Kind::Dot) || !builtin::is_keyword(&name) {
-            return self.named(&name);
+        let Some(name) = words.folded(at) else { return self.drop_words(1) };
+        if words.kind(self.before()) == Some(Kind::Dot) {
+            return self.named(name);
         }
-        match name.as_str() {
+        let Some(word) = keyword(&name) else { return self.named(name) };
+        match &*name {
             // `TABLE t` is `SELECT * FROM t`.
             "table" => {
-                let spelled = [
-                    Parsed::make_word("SELECT", None),
-                    Parsed::Mul,
-                    Parsed::make_word("FROM", None),
-                ];
-                self.out.extend(spelled);
-                self.drop_words(1);
+                self.push(Parsed::make_word("SELECT", None));
+                self.push(Parsed::Mul);
+                self.put(Parsed::make_word("FROM", None), 1);
             }
             "variadic" => self.drop_words(1),
             "only" if !words.is_any(self.before(), &["row", "rows"]) => self.drop_words(1),
@@ -129,8 +135,11 @@ impl Bridge<'_> {
                 self.put(Parsed::Comma, 1);
             }
             // `name 'x'`: the type's name is a key word as well.
-            name if self.is_typed_literal() && self.is_plain_type(name) => self.named(name),
-            _ => self.put(Parsed::make_word(&name, None), 1),
+            plain if self.is_typed_literal() && self.is_plain_type(plain) => self.named(name),
+            _ => {
+                let value = name.into_owned();
+                self.put(Parsed::Word(Word { value, quote_style: None, keyword: word }), 1);
+            }
         }
     }
 
@@ -156,13 +165,15 @@ impl Bridge<'_> {
         self.infix();
     }
 
-    fn named(&mut self, name: &str) {
+    fn named(&mut self, name: Cow<'_, str>) {
+        let name = quoted(name);
         if self.is_typed_literal() {
             // `date '…'` is a cast of its literal.
-            self.out.extend([Parsed::SingleQuotedString(String::new()), Parsed::DoubleColon]);
-            self.put(Parsed::make_word(name, Some('"')), 2);
+            self.push(Parsed::SingleQuotedString(String::new()));
+            self.push(Parsed::DoubleColon);
+            self.put(name, 2);
         } else {
-            self.put(Parsed::make_word(name, Some('"')), 1);
+            self.put(name, 1);
         }
     }
 
@@ -219,7 +230,7 @@ impl Bridge<'_> {
     /// Puts an operator that may stand before one operand or between two.
     fn infix(&mut self) {
         let compares = self.words.is_any(self.at, &["any", "all", "some"]);
-        self.out.push(if compares { Parsed::Eq } else { Parsed::Plus });
+        self.push(if compares { Parsed::Eq } else { Parsed::Plus });
     }
 
     /// `(row).*` uses what `(row)` uses.
@@ -236,6 +247,89 @@ impl Bridge<'_> {
     }
 }
 
+/// What the parser calls a word of the grammar; `None` for a plain name.
+fn keyword(name: &str) -> Option<Keyword> {
+    if let Some(at) = builtin::listed_keyword(name) {
+        return PARSED.get(at).copied();
+    }
+    let newer = builtin::is_newer_keyword(name).then(|| Parsed::make_word(name, None))?;
+    if let Parsed::Word(word) = newer { Some(word.keyword) } else { None }
+}
+
+/// What the parser calls each of the grammar's key words; it lacks some.
+static PARSED: [Keyword; builtin::KEYWORDS.len()] = parsed();
+
+#[expect(
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "it runs while this is compiled"
+)]
+const fn parsed() -> [Keyword; builtin::KEYWORDS.len()] {
+    let mut all = [Keyword::NoKeyword; builtin::KEYWORDS.len()];
+    let mut at = 0;
+    while at < all.len() {
+        let (mut from, mut to) = (0, ALL_KEYWORDS.len());
+        while from < to {
+            let middle = usize::midpoint(from, to);
+            match compare(ALL_KEYWORDS[middle].as_bytes(), builtin::KEYWORDS[at].as_bytes()) {
+                Ordering::Less => from = middle + 1,
+                Ordering::Greater => to = middle,
+                Ordering::Equal => {
+                    all[at] = ALL_KEYWORDS_INDEX[middle];
+                    break;
+                }
+            }
+        }
+        at += 1;
+    }
+    all
+}
+
+/// Compares a word in upper case with one in lower case.
+#[expect(
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "it runs while this is compiled"
+)]
+const fn compare(upper: &[u8], lower: &[u8]) -> Ordering {
+    let mut at = 0;
+    while at < upper.len() && at < lower.len() {
+        let (one, other) = (upper[at], lower[at].to_ascii_uppercase());
+        if one != other {
+            return if one < other { Ordering::Less } else { Ordering::Greater };
+        }
+        at += 1;
+    }
+    if upper.len() == lower.len() {
+        Ordering::Equal
+    } else if upper.len() < lower.len() {
+        Ordering::Less
+    } else {
+        Ordering::Greater
+    }
+}
+
+fn quoted(name: Cow<'_, str>) -> Parsed {
+    let (value, keyword) = (name.into_owned(), Keyword::NoKeyword);
+    Parsed::Word(Word { value, quote_style: Some('"'), keyword })
+}
+
 const fn is_literal(token: &Parsed) -> bool {
     matches!(token, Parsed::SingleQuotedString(_) | Parsed::Number(..) | Parsed::Placeholder(_))
+}
+
+#[cfg(test)]
+mod tests {
+    use sqlparser::tokenizer::Token as Parsed;
+
+    use super::PARSED;
+    use crate::builtin::KEYWORDS;
+
+    #[test]
+    fn key_words_are_what_the_parser_takes_them_for() {
+        for (word, keyword) in KEYWORDS.iter().zip(PARSED) {
+            let Parsed::Word(own) = Parsed::make_word(word, None) else { panic!("{word}") };
+            assert_eq!(own.keyword, keyword, "{word}");
+        }
+    }
 }

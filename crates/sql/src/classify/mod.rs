@@ -3,6 +3,7 @@
 mod bridge;
 mod expr;
 mod findings;
+mod grammar;
 mod query;
 mod relation;
 mod setting;

@@ -6,11 +6,11 @@ use sqlparser::ast::{
     SelectItemQualifiedWildcardKind, SetExpr, WildcardAdditionalOptions, WindowFrameBound,
     WindowSpec, With,
 };
-use sqlparser::dialect::PostgreSqlDialect;
 use sqlparser::parser::{Parser, ParserError};
-use sqlparser::tokenizer::Token as Parsed;
+use sqlparser::tokenizer::{Token as Parsed, TokenWithSpan};
 
 use super::findings::Findings;
+use super::grammar::Grammar;
 use super::words::Words;
 use super::{bridge, surface};
 use crate::class::{Class, Why};
@@ -41,9 +41,10 @@ pub(super) fn classify(words: Words<'_>, names: Names<'_>) -> Findings {
     found
 }
 
-fn parse(tokens: Vec<Parsed>) -> Result<Box<Query>, Why> {
-    let dialect = PostgreSqlDialect {};
-    let mut parser = Parser::new(&dialect).with_recursion_limit(MOST_DEPTH).with_tokens(tokens);
+fn parse(tokens: Vec<TokenWithSpan>) -> Result<Box<Query>, Why> {
+    let grammar = Grammar::new();
+    let parser = Parser::new(&grammar).with_recursion_limit(MOST_DEPTH);
+    let mut parser = parser.with_tokens_with_locations(tokens);
     match parser.parse_query() {
         Ok(query) if parser.peek_token_ref().token == Parsed::EOF => Ok(query),
         Err(ParserError::RecursionLimitExceeded) => Err(Why::NestingTooDeep),

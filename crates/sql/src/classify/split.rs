@@ -34,7 +34,9 @@ pub(super) struct Splitter<'a> {
 impl<'a> Splitter<'a> {
     pub(super) fn new(sql: &'a str, names: Names<'a>) -> Self {
         let lexer = Lexer::new(sql.as_bytes(), Backslash::Plain);
-        Self { sql, names, lexer, tokens: Vec::new(), malformed: false, depth: Depth::default() }
+        // A token and the blank behind it have about four bytes.
+        let tokens = Vec::with_capacity((sql.len() / 4).clamp(4, MOST_TOKENS));
+        Self { sql, names, lexer, tokens, malformed: false, depth: Depth::default() }
     }
 
     /// From now on, names without a schema may mean anything.

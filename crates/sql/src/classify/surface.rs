@@ -48,7 +48,7 @@ fn name(words: Words<'_>, index: usize, names: Names<'_>, found: &mut Findings) 
     let follows_dot = before.and_then(|before| words.kind(before)) == Some(Kind::Dot);
     match words.kind(index.saturating_add(1)) {
         Some(Kind::Open) => call(words, index, names, found),
-        Some(Kind::Dot) if words.name(index).is_some_and(|name| name.starts_with("pg_temp")) => {
+        Some(Kind::Dot) if words.folded(index).is_some_and(|name| name.starts_with("pg_temp")) => {
             found.raise(Class::PrimaryRead, Why::TemporaryRelation);
         }
         _ if follows_dot => field(words, index, names, found),
@@ -62,7 +62,7 @@ fn name(words: Words<'_>, index: usize, names: Names<'_>, found: &mut Findings) 
 /// `name (`: a call, unless the name is a key word or an alias with columns.
 fn call(words: Words<'_>, index: usize, names: Names<'_>, found: &mut Findings) {
     let Some((schema, name)) = words.qualified(index) else { return };
-    match name.as_str() {
+    match &*name {
         "set_config" => set_config(words, index, found),
         "current_setting" => current_setting(words, index, found),
         name => {
@@ -78,7 +78,7 @@ fn call(words: Words<'_>, index: usize, names: Names<'_>, found: &mut Findings) 
 
 /// `value.name` calls the function of that name when there is no such field: `('s'::regclass).nextval` draws a number.
 fn field(words: Words<'_>, index: usize, names: Names<'_>, found: &mut Findings) {
-    let Some(name) = words.name(index) else { return };
+    let Some(name) = words.folded(index) else { return };
     found.uses(names.row_function(&name));
     let of_value = index.checked_sub(2).and_then(|owner| words.kind(owner));
     if matches!(of_value, Some(Kind::Close | Kind::CloseBracket | Kind::Param))

@@ -1,5 +1,7 @@
 //! A cursor over a statement's tokens.
 
+use std::borrow::Cow;
+
 use crate::scan::{Kind, Token};
 
 /// Reads a statement word by word.
@@ -97,13 +99,28 @@ impl<'a> Words<'a> {
     }
 
     /// Reads the name that the token at `index` stands for, as the server folds it.
-    #[expect(clippy::wildcard_enum_match_arm, reason = "the other kinds are no names")]
     pub(super) fn name(&self, index: usize) -> Option<String> {
+        self.folded(index).map(Cow::into_owned)
+    }
+
+    /// The same without a copy, where the name is spelled as it is folded.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the other kinds are no names")]
+    pub(super) fn folded(&self, index: usize) -> Option<Cow<'a, str>> {
         let token = self.at(index)?;
         let text = self.text(token);
         match token.kind {
-            Kind::Word => Some(text.to_ascii_lowercase()),
-            Kind::Quoted => Some(text.get(1..text.len().saturating_sub(1))?.replace("\"\"", "\"")),
+            Kind::Word if text.bytes().any(|byte| byte.is_ascii_uppercase()) => {
+                Some(text.to_ascii_lowercase().into())
+            }
+            Kind::Word => Some(text.into()),
+            Kind::Quoted => {
+                let name = text.get(1..text.len().saturating_sub(1))?;
+                Some(if name.contains('"') {
+                    name.replace("\"\"", "\"").into()
+                } else {
+                    name.into()
+                })
+            }
             _ => None,
         }
     }
@@ -139,11 +156,11 @@ impl<'a> Words<'a> {
     }
 
     /// The schema and name of the name that ends at `index`: `a.b.c` has schema `b`.
-    pub(super) fn qualified(&self, index: usize) -> Option<(Option<String>, String)> {
-        let name = self.name(index)?;
+    pub(super) fn qualified(&self, index: usize) -> Option<(Option<Cow<'a, str>>, Cow<'a, str>)> {
+        let name = self.folded(index)?;
         let dot = index.checked_sub(1).and_then(|dot| self.kind(dot)) == Some(Kind::Dot);
         let schema =
-            if dot { index.checked_sub(2).and_then(|schema| self.name(schema)) } else { None };
+            if dot { index.checked_sub(2).and_then(|schema| self.folded(schema)) } else { None };
         Some((schema, name))
     }
 }

@@ -59,6 +59,13 @@ arch: ## Check who may know whom, and that the checker notices (scripts/arch.sh)
 	scripts/arch.sh
 	scripts/arch-test.sh
 
+# make microbench MICROBENCH="scan --quick": a filter and options of criterion; the table is kept without them.
+MICROBENCH ?=
+
+.PHONY: microbench
+microbench: ## What scanning and classifying SQL costs, average and hostile
+	cargo bench --locked -p weir-bench --bench sql -- $(MICROBENCH)
+
 .PHONY: bench
 bench: bench-deps ## pgbench through Weir, PgBouncer and a bare relay, in one run
 	cargo build --locked --release -p weir --bin weir -p weir-bench --bins

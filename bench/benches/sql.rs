@@ -10,9 +10,12 @@ use std::fmt::Write as _;
 use std::hint::black_box;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput};
 use sql::{Catalog, CatalogBuilder, Classifier, Persistence, RelationKind, Scanner};
+
+const HALF_A_SECOND: Duration = Duration::from_millis(500);
 
 /// The name of what is done for a statement that is in the cache.
 const LOOK_UP: &str = "60 bytes and a look-up";
@@ -140,7 +143,9 @@ fn classify(criterion: &mut Criterion) {
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let mut criterion = Criterion::default().output_directory(&measured()).configure_from_args();
+    let criterion = Criterion::default().output_directory(&measured()).sample_size(50);
+    let criterion = criterion.warm_up_time(HALF_A_SECOND).measurement_time(HALF_A_SECOND * 4);
+    let mut criterion = criterion.configure_from_args();
     scan(&mut criterion);
     classify(&mut criterion);
     criterion.final_summary();

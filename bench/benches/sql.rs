@@ -144,7 +144,8 @@ fn classify(criterion: &mut Criterion) {
 
 fn main() -> Result<(), Box<dyn Error>> {
     let criterion = Criterion::default().output_directory(&measured()).sample_size(50);
-    let criterion = criterion.warm_up_time(HALF_A_SECOND).measurement_time(HALF_A_SECOND * 4);
+    let criterion =
+        criterion.warm_up_time(HALF_A_SECOND).measurement_time(HALF_A_SECOND.saturating_mul(4));
     let mut criterion = criterion.configure_from_args();
     scan(&mut criterion);
     classify(&mut criterion);

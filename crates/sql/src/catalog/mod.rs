@@ -104,7 +104,9 @@ impl Catalog {
 
     pub(crate) fn type_facts(&self, scope: Scope<'_>, name: &str) -> Option<Facts> {
         let own = scope.has("pg_catalog") || scope.has("information_schema");
-        let builtin = own && builtin::has_type(name);
+        // An array's type has its element's name behind a `_`.
+        let element = name.strip_prefix('_').unwrap_or(name);
+        let builtin = own && (builtin::has_type(name) || builtin::has_type(element));
         join(scope, lookup(&self.types, scope, name), builtin.then_some(self.builtin_casts))
     }
 

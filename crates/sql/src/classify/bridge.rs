@@ -3,8 +3,8 @@
 //! The parser never sees the text, so it can't disagree with the server on where a string or comment ends, nor take a
 //! name for a key word of another database: every word that PostgreSQL's grammar does not know is passed as a quoted
 //! name. Literals lose their value, and a list of literals all but one of its members, since neither changes what a
-//! statement may do. Spellings that the parser lacks are replaced by ones that use the same objects; operators, already
-//! looked up by [`super::surface`], become one of few.
+//! statement may do. Spellings that the parser lacks are replaced by others ([`super::spelling`]); operators, already looked
+//! up by [`super::surface`], become one of few.
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
@@ -26,12 +26,13 @@ pub(super) fn translate(words: Words<'_>) -> Option<Vec<TokenWithSpan>> {
     Some(bridge.out)
 }
 
-struct Bridge<'a> {
-    words: Words<'a>,
-    at: usize,
+/// The tokens so far of a query on its way to the parser.
+pub(super) struct Bridge<'a> {
+    pub(super) words: Words<'a>,
+    pub(super) at: usize,
     out: Vec<TokenWithSpan>,
     /// Within `SUBSTRING(… SIMILAR … ESCAPE …)`, before the second word.
-    similar: bool,
+    pub(super) similar: bool,
 }
 
 impl Bridge<'_> {
@@ -66,25 +67,25 @@ impl Bridge<'_> {
         Some(())
     }
 
-    fn push(&mut self, token: Parsed) {
+    pub(super) fn push(&mut self, token: Parsed) {
         self.out.push(TokenWithSpan { token, span: Span::empty() });
     }
 
-    fn put(&mut self, token: Parsed, passed: usize) {
+    pub(super) fn put(&mut self, token: Parsed, passed: usize) {
         self.push(token);
         self.at = self.at.saturating_add(passed);
     }
 
-    fn drop_words(&mut self, count: usize) {
+    pub(super) fn pass(&mut self, count: usize) {
         self.at = self.at.saturating_add(count);
     }
 
-    fn before(&self) -> usize {
+    pub(super) fn before(&self) -> usize {
         // Beyond every index when there is none.
         self.at.wrapping_sub(1)
     }
 
-    fn next(&self) -> usize {
+    pub(super) fn next(&self) -> usize {
         self.at.saturating_add(1)
     }
 
@@ -95,77 +96,25 @@ impl Bridge<'_> {
             && is_literal(&last.token)
         {
             self.out.truncate(self.out.len().saturating_sub(1));
-            return self.drop_words(1);
+            return self.pass(1);
         }
         self.put(token, 1);
     }
 
     fn word(&mut self) {
         let (words, at) = (self.words, self.at);
-        let Some(name) = words.folded(at) else { return self.drop_words(1) };
+        let Some(name) = words.folded(at) else { return self.pass(1) };
         if words.kind(self.before()) == Some(Kind::Dot) {
             return self.named(name);
         }
         let Some(word) = keyword(&name) else { return self.named(name) };
-        match &*name {
-            // `TABLE t` is `SELECT * FROM t`.
-            "table" => {
-                self.push(Parsed::make_word("SELECT", None));
-                self.push(Parsed::Mul);
-                self.put(Parsed::make_word("FROM", None), 1);
-            }
-            "variadic" => self.drop_words(1),
-            "only" if !words.is_any(self.before(), &["row", "rows"]) => self.drop_words(1),
-            "symmetric" | "asymmetric" if words.is(self.before(), "between") => self.drop_words(1),
-            "distinct" | "all" if words.is(self.before(), "by") => self.drop_words(1),
-            "uescape" if matches!(words.kind(self.next()), Some(Kind::Text)) => self.drop_words(2),
-            "exclude" if self.frame_exclusion() => {}
-            "operator" if words.kind(self.next()) == Some(Kind::Open) => self.spelled_operator(),
-            // TRIM(BOTH FROM x)
-            "from" if words.is_any(self.before(), &["both", "leading", "trailing"]) => {
-                self.drop_words(1);
-            }
-            // SUBSTRING(x SIMILAR y ESCAPE z) is SUBSTRING(x, y, z).
-            "similar" if !words.is(self.next(), "to") => {
-                self.similar = true;
-                self.put(Parsed::Comma, 1);
-            }
-            "escape" if self.similar => {
-                self.similar = false;
-                self.put(Parsed::Comma, 1);
-            }
-            // `name 'x'`: the type's name is a key word as well.
-            plain if self.is_typed_literal() && self.is_plain_type(plain) => self.named(name),
-            _ => {
-                let value = name.into_owned();
-                self.put(Parsed::Word(Word { value, quote_style: None, keyword: word }), 1);
-            }
+        if !self.respell(&name) {
+            let value = name.into_owned();
+            self.put(Parsed::Word(Word { value, quote_style: None, keyword: word }), 1);
         }
     }
 
-    /// Passes `EXCLUDE CURRENT ROW | GROUP | TIES | NO OTHERS` of a window frame.
-    fn frame_exclusion(&mut self) -> bool {
-        let count = if self.words.is_any(self.next(), &["group", "ties"]) {
-            2
-        } else if self.words.is_any(self.next(), &["current", "no"]) {
-            3
-        } else {
-            return false;
-        };
-        self.drop_words(count);
-        true
-    }
-
-    /// `OPERATOR(schema.+)`
-    fn spelled_operator(&mut self) {
-        let mut rest = self.words;
-        rest.pass(self.next());
-        let length = rest.group().map_or(0, |inner| inner.tokens.len());
-        self.drop_words(length.saturating_add(3));
-        self.infix();
-    }
-
-    fn named(&mut self, name: Cow<'_, str>) {
+    pub(super) fn named(&mut self, name: Cow<'_, str>) {
         let name = quoted(name);
         if self.is_typed_literal() {
             // `date '…'` is a cast of its literal.
@@ -178,35 +127,14 @@ impl Bridge<'_> {
     }
 
     /// Whether the name here is followed by a literal of that type.
-    fn is_typed_literal(&self) -> bool {
+    pub(super) fn is_typed_literal(&self) -> bool {
         self.words.kind(self.next()) == Some(Kind::Text)
             && self.words.kind(self.before()) != Some(Kind::Dot)
     }
 
-    /// Whether a key word names a type that the parser does not know as one, and stands where a value begins.
-    fn is_plain_type(&self, name: &str) -> bool {
-        matches!(name, "name" | "path" | "text" | "json" | "xml" | "lsn")
-            && builtin::has_type(name)
-            && !matches!(
-                self.words.kind(self.before()),
-                Some(Kind::Close | Kind::CloseBracket | Kind::Quoted | Kind::Number | Kind::Param)
-            )
-            && !self.words.is(self.before(), "as")
-    }
-
-    /// Whether `*` stands behind a relation in FROM, where it means what no `ONLY` means.
-    fn is_inheriting(&self) -> bool {
-        let mut first = self.before();
-        while self.words.kind(first.wrapping_sub(1)) == Some(Kind::Dot) {
-            first = first.wrapping_sub(2);
-        }
-        self.words.is_any(first.wrapping_sub(1), &["from", "join"])
-            && matches!(self.words.kind(first), Some(Kind::Word | Kind::Quoted))
-    }
-
     fn operator(&mut self, symbol: &str) {
         let token = match symbol {
-            "*" if self.is_inheriting() => return self.drop_words(1),
+            "*" if self.is_inheriting() => return self.pass(1),
             "*" => Parsed::Mul,
             "=" => Parsed::Eq,
             "<>" | "!=" => Parsed::Neq,
@@ -220,7 +148,7 @@ impl Bridge<'_> {
             "||" => Parsed::StringConcat,
             "=>" => Parsed::RArrow,
             _ => {
-                self.drop_words(1);
+                self.pass(1);
                 return self.infix();
             }
         };
@@ -228,7 +156,7 @@ impl Bridge<'_> {
     }
 
     /// Puts an operator that may stand before one operand or between two.
-    fn infix(&mut self) {
+    pub(super) fn infix(&mut self) {
         let compares = self.words.is_any(self.at, &["any", "all", "some"]);
         self.push(if compares { Parsed::Eq } else { Parsed::Plus });
     }
@@ -240,7 +168,7 @@ impl Bridge<'_> {
         // `row.*::type` casts the row.
         let cast = self.words.kind(self.at.saturating_add(2)) == Some(Kind::Cast);
         if star && (row || cast) {
-            self.drop_words(2);
+            self.pass(2);
         } else {
             self.put(Parsed::Period, 1);
         }

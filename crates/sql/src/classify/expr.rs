@@ -2,8 +2,8 @@
 
 use sqlparser::ast::{
     AccessExpr, ArrayElemTypeDef, CastKind, DataType, Expr, Function, FunctionArg, FunctionArgExpr,
-    FunctionArgumentClause, FunctionArgumentList, FunctionArguments, Ident, ObjectName, Subscript,
-    WindowType,
+    FunctionArgumentClause, FunctionArgumentList, FunctionArguments, Ident, ObjectName,
+    ObjectNamePart, Subscript, WindowType,
 };
 
 use super::query::Walker;
@@ -161,6 +161,9 @@ impl Walker<'_, '_> {
 
     /// A call by name.
     pub(super) fn call(&mut self, name: &ObjectName) {
+        if is_values(name) {
+            return;
+        }
         let Some((schema, name)) = resolved(name) else { return self.not_understood() };
         match name.as_str() {
             // Their arguments decide, and the surface has looked at those.
@@ -252,6 +255,12 @@ impl Walker<'_, '_> {
             self.found.raise(Class::Write, Why::UnknownType);
         }
     }
+}
+
+/// `VALUES (1)` within an expression, which the parser takes for a call; a function of that name needs quotes.
+fn is_values(name: &ObjectName) -> bool {
+    matches!(name.0.as_slice(), [ObjectNamePart::Identifier(ident)]
+        if ident.quote_style.is_none() && ident.value.eq_ignore_ascii_case("values"))
 }
 
 /// Types that PostgreSQL's grammar has words for.

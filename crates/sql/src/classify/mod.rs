@@ -7,6 +7,7 @@ mod grammar;
 mod query;
 mod relation;
 mod setting;
+mod spelling;
 mod split;
 mod statement;
 mod surface;

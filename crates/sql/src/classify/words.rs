@@ -79,6 +79,27 @@ impl<'a> Words<'a> {
         found
     }
 
+    /// Finds the parenthesis that closes the one at `open`.
+    pub(super) fn close_of(&self, open: usize) -> Option<usize> {
+        let mut group = *self;
+        group.pass(open);
+        let inner = group.group()?;
+        open.checked_add(inner.tokens.len())?.checked_add(1)
+    }
+
+    /// Finds the parenthesis that the one at `close` closes.
+    pub(super) fn open_of(&self, close: usize) -> Option<usize> {
+        let mut depth = 0_usize;
+        self.tokens.get(..=close)?.iter().rposition(|token| {
+            if token.kind == Kind::Close {
+                depth = depth.saturating_add(1);
+            } else if token.kind == Kind::Open {
+                depth = depth.saturating_sub(1);
+            }
+            depth == 0
+        })
+    }
+
     /// Passes a group in parentheses, which may hold groups; `None` when the next token opens none.
     pub(super) fn group(&mut self) -> Option<Self> {
         if self.kind(0) != Some(Kind::Open) {

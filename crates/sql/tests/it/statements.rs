@@ -67,6 +67,13 @@ fn row_01_odd_spellings_of_the_grammar_are_read() {
             "SELECT a.b FROM public.t2 * a JOIN t2* ON true WHERE a.b * 2 = 4",
             "SELECT row(i.*::mood)::mood, i.* FROM t i, LATERAL (VALUES (i.*::mood)) ss",
             "SELECT extract(year from a) * 2, a * b FROM t",
+            "SELECT 'x'::text COLLATE pg_catalog.\"C\" = a COLLATE \"C\", collation for (a) FROM t ORDER BY a COLLATE \"C\"",
+            "SELECT a LIKE ANY (ARRAY['a']), a NOT LIKE ALL (SELECT b FROM t), a NOT ILIKE 'x', NOT a FROM t",
+            "SELECT x.a FROM t JOIN t2 USING (a, b) AS x JOIN t t3 USING (a) WHERE a IN (1) ORDER BY a USING >, b USING OPERATOR(pg_catalog.<), c",
+            "SELECT * FROM json_to_record('{}') AS (a int, b text), jsonb_to_recordset('[]') AS x(a _int4)",
+            "SELECT * FROM ROWS FROM (generate_series(1, 2), json_to_record('{}') AS (a int)) WITH ORDINALITY AS g(i, a, o)",
+            "WITH x(a) AS (SELECT 1), y(a) AS MATERIALIZED (VALUES (1)), z(a) AS ((SELECT 2)) SELECT (SELECT (VALUES(1))) FROM x, y, z",
+            "SELECT xmlelement(name a, 'b'), xmlpi(name \"b\"), xml '<a/>' IS DOCUMENT, a IS NOT DOCUMENT FROM t",
         ],
     );
     // What is passed over does not hide what stands in it.
@@ -75,6 +82,13 @@ fn row_01_odd_spellings_of_the_grammar_are_read() {
         "SELECT substring('a' similar vol() escape '#')",
         "SELECT a FROM v_vol* x",
         "SELECT name 'a', vol()",
+        "SELECT a FROM t ORDER BY a USING OPERATOR(public.#@#)",
+        "SELECT a LIKE ANY (ARRAY[vol()])",
+        "SELECT * FROM json_to_record('{}') AS (a checked)",
+        "SELECT * FROM ROWS FROM (vol(), stab(1))",
+        "SELECT (SELECT (VALUES(vol())))",
+        "SELECT \"values\"(1)",
+        "SELECT xmlelement(name a, vol())",
         "SELECT extract(year from a * vol()) FROM t",
     ] {
         assert_eq!(class(sql), Class::Write, "{sql}");

@@ -15,10 +15,12 @@ CREATE TYPE mood AS ENUM ('good', 'bad');
 
 CREATE FUNCTION stab(int) RETURNS int LANGUAGE sql STABLE AS 'SELECT $1';
 CREATE FUNCTION immut(int) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT $1 + 1';
-CREATE FUNCTION by_default(int) RETURNS int LANGUAGE sql AS 'SELECT $1';
+CREATE FUNCTION by_default(int) RETURNS int LANGUAGE plpgsql AS 'BEGIN RETURN $1; END';
 CREATE FUNCTION vol() RETURNS bigint LANGUAGE sql VOLATILE AS 'SELECT nextval(''s'')';
 CREATE FUNCTION overloaded(int) RETURNS int LANGUAGE sql STABLE AS 'SELECT $1';
 CREATE FUNCTION overloaded(text) RETURNS bigint LANGUAGE sql VOLATILE AS 'SELECT nextval(''s'')';
+-- It says nothing, hence VOLATILE, and its body only reads.
+CREATE FUNCTION unsaid(int) RETURNS int LANGUAGE sql AS 'SELECT count(*)::int FROM t WHERE a = $1 AND stab(a) > 0';
 -- It says that it writes nothing, and lies.
 CREATE FUNCTION lies() RETURNS int LANGUAGE plpgsql STABLE AS
   'BEGIN PERFORM nextval(''s''); RETURN 1; END';
@@ -52,10 +54,14 @@ CREATE FOREIGN TABLE remote (a int) SERVER elsewhere;
 
 -- A cast that no statement names, by a function that is volatile by default.
 CREATE TYPE token AS (v text);
-CREATE FUNCTION token_of(int) RETURNS token LANGUAGE sql AS 'SELECT ROW($1::text)::token';
+CREATE FUNCTION token_of(int) RETURNS token LANGUAGE sql AS 'SELECT ROW(nextval(''s'') + $1)::token';
 CREATE CAST (int AS token) WITH FUNCTION token_of(int) AS IMPLICIT;
 CREATE FUNCTION takes_token(token) RETURNS int LANGUAGE sql STABLE AS 'SELECT 1';
 CREATE TABLE tokens (id int, held token[]);
+CREATE TYPE shown AS (v text);
+CREATE FUNCTION json_of(shown) RETURNS json LANGUAGE sql AS 'SELECT to_json(nextval(''s''))';
+CREATE CAST (shown AS json) WITH FUNCTION json_of(shown);
+CREATE TABLE shows (id int, held shown);
 CREATE VIEW v_tokens AS SELECT held FROM tokens;
 
 CREATE EXTENSION dblink;

@@ -15,6 +15,7 @@
 //!
 //! Soundness first: nothing is a [`Class::Read`] that was not understood as a whole.
 
+mod bodies;
 mod builtin;
 mod catalog;
 mod class;

@@ -1,9 +1,9 @@
-//! Rows of a database's catalog to a [`Catalog`].
+//! Rows of a database's catalog to what a [`Catalog`](super::Catalog) is made of.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::{Catalog, CatalogPart};
+use super::CatalogPart;
 use crate::class::{Class, Why};
 use crate::effect::Pin;
 use crate::facts::Facts;
@@ -78,18 +78,18 @@ impl fmt::Display for CatalogError {
 impl std::error::Error for CatalogError {}
 
 /// `pg_*.oid`, or a number beyond them for objects that were named without one.
-pub(super) type Oid = u64;
+pub(crate) type Oid = u64;
 
 /// An object as its row describes it.
-#[derive(Debug)]
-pub(super) struct Object {
+#[derive(Clone, Debug)]
+pub(crate) struct Object {
     pub(super) schema: Box<str>,
     pub(super) name: Box<str>,
-    pub(super) facts: Facts,
+    pub(crate) facts: Facts,
 }
 
 /// A function or relation that another object uses; by name when it is PostgreSQL's own.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Target {
     pub(super) oid: Oid,
     pub(super) schema: Box<str>,
@@ -108,10 +108,12 @@ pub(super) enum Caller {
     Always,
 }
 
-/// Gathers catalog rows, in any order, into a [`Catalog`].
-#[derive(Debug, Default)]
+/// Gathers catalog rows, in any order, into a [`Catalog`](super::Catalog).
+#[derive(Clone, Debug, Default)]
 pub struct CatalogBuilder {
-    pub(super) functions: BTreeMap<Oid, Object>,
+    pub(crate) functions: BTreeMap<Oid, Object>,
+    /// Functions in SQL that are labelled VOLATILE, and what they run.
+    pub(crate) bodies: Vec<(Oid, Box<str>)>,
     pub(super) takes_row: Vec<Oid>,
     pub(super) relations: BTreeMap<Oid, Object>,
     pub(super) types: BTreeMap<Oid, Object>,
@@ -217,12 +219,6 @@ impl CatalogBuilder {
         self
     }
 
-    /// Resolves what depends on what; `version` tells this catalog from others in cache keys.
-    #[must_use]
-    pub fn finish(self, version: u64) -> Catalog {
-        super::resolve::resolve(self, version)
-    }
-
     fn next_oid(&mut self) -> Oid {
         self.unnumbered = self.unnumbered.wrapping_add(1);
         self.unnumbered.wrapping_add(u64::from(u32::MAX))
@@ -247,7 +243,12 @@ impl CatalogBuilder {
                 self.sets = true;
             }
             "o" => facts = WRITES.or(facts).suspect(),
-            "n" => {}
+            "n" => {
+                let body = row.text(7)?;
+                if !body.is_empty() {
+                    self.bodies.push((oid, body.into()));
+                }
+            }
             _ => return Err(row.error(6)),
         }
         let object = row.object(facts)?;

@@ -18,6 +18,7 @@ pub use builder::{
     CatalogBuilder, CatalogError, FunctionEffect, Persistence, RelationKind, Volatility,
 };
 pub use queries::CatalogPart;
+pub(crate) use resolve::resolve;
 
 /// Objects of one kind: name, then what the one of each schema may do.
 type ByName = BTreeMap<Box<str>, Vec<(Box<str>, Facts)>>;

@@ -3,13 +3,15 @@
 /// One query of the catalog.
 ///
 /// Run all of [`CatalogPart::ALL`] in the database itself, best in one REPEATABLE READ, READ ONLY transaction, and give
-/// each row as it comes to [`crate::CatalogBuilder::row`]. No privilege is needed: system catalogs are open to all. A
+/// each row as it comes to [`crate::CatalogBuilder::row`]. Switch `jit` off before: what is estimated to cost much takes
+/// milliseconds, and compiling it seconds. No privilege is needed: system catalogs are open to all. A
 /// stored expression (view, policy, default, domain check) is searched for what it calls in its node tree, since
 /// `pg_depend` does not record the use of built-in functions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum CatalogPart {
     /// User functions: oid, schema, name, volatility (`i`, `s`, `v`), takes a row (`t`, `f`), untrusted language (`t`, `f`),
-    /// what it leaves in the session (`s` settings, `o` what the server can be asked for, `n` nothing that shows).
+    /// what it leaves in the session (`s` settings, `o` what the server can be asked for, `n` nothing that shows), and what a
+    /// volatile one in SQL runs.
     Functions,
     /// User operators: schema, symbol, function's oid, schema and name.
     Operators,
@@ -44,7 +46,7 @@ impl CatalogPart {
     /// How many columns each row has.
     pub(super) const fn columns(self) -> usize {
         match self {
-            Self::Functions => 7,
+            Self::Functions => 8,
             Self::Operators | Self::Relations | Self::Calls => 5,
             Self::Types | Self::Reads => 4,
         }
@@ -68,7 +70,10 @@ SELECT p.oid::text, n.nspname::text, p.proname::text,
 |client_min_messages|session_replication_role|default_transaction_[a-z_]+)\\M)'
                   OR p.prosqlbody::text ~ ':funcid 2078 ') THEN 's'
             WHEN p.prosrc ~* '(pg_(try_)?advisory_lock|\\mlisten\\s|\\mtemp(orary)?\\s+(table|view|sequence)|\\mprepare\\s|with\\s+hold\\M)'
-                  AND l.lanname NOT IN ('internal', 'c') THEN 'o' ELSE 'n' END
+                  AND l.lanname NOT IN ('internal', 'c') THEN 'o' ELSE 'n' END,
+       CASE WHEN l.lanname = 'sql' AND p.provolatile = 'v' AND p.prosqlbody IS NULL AND pg_catalog.length(p.prosrc) <= 8192
+             AND NOT EXISTS (SELECT FROM pg_catalog.unnest(p.proconfig) c WHERE c !~ '^search_path=')
+            THEN p.prosrc ELSE '' END
 FROM pg_catalog.pg_proc p
 JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
 JOIN pg_catalog.pg_language l ON l.oid = p.prolang
@@ -122,11 +127,13 @@ JOIN pg_catalog.pg_class c ON c.oid = u.target AND u.target <> u.source
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relpersistence <> 't'";
 
-// Kinds of callers: f function, r relation, p policy of a relation, c type of a relation's column, t type, a always (what no statement has to name).
+// Kinds of callers: f function, r relation, p policy of a relation, c type of a relation's column, t type, a always (what no
+// statement has to name).
 // Support functions in C are taken as harmless: PostGIS leaves some of them marked volatile.
-// Implicit casts, sorting and ranges call functions unseen, but only where a value of their type comes from somewhere: a
-// cast that names the type, a relation with a column of it, or a function that takes or gives it. (No value of a user
-// type comes from PostgreSQL's own functions but through such.) What is of PostgreSQL's own types may be met anywhere.
+// Casts (implicit ones, and those to json by to_json()), sorting and ranges call functions unseen, but only where a value
+// of their type comes from somewhere: a cast that names the type, a relation with a column of it, or a function that takes
+// or gives it. (No value of a user type comes from PostgreSQL's own functions but through such.) What is of PostgreSQL's
+// own types may be met anywhere. A cast between the two is met with its user type.
 const CALLS: &str = "\
 WITH RECURSIVE trees AS (
     SELECT 'r' AS kind, r.ev_class AS source, r.ev_action::text AS tree FROM pg_catalog.pg_rewrite r
@@ -158,7 +165,8 @@ WITH RECURSIVE trees AS (
         a.aggcombinefn::oid, a.aggserialfn::oid, a.aggdeserialfn::oid, a.aggmtransfn::oid, a.aggminvtransfn::oid,
         a.aggmfinalfn::oid]) AS s WHERE a.aggfnoid::oid >= 16384 AND s <> 0
     UNION
-    SELECT 't', c.casttarget, c.castfunc FROM pg_catalog.pg_cast c WHERE c.oid >= 16384 AND c.castfunc <> 0
+    SELECT 't', c.casttarget, c.castfunc FROM pg_catalog.pg_cast c
+    WHERE c.oid >= 16384 AND c.castfunc <> 0 AND c.castsource < 16384
     UNION
     SELECT 'a', 0, i.f FROM implied i WHERE i.type < 16384
     UNION
@@ -172,7 +180,8 @@ WITH RECURSIVE trees AS (
         OR i.type = ANY (p.proallargtypes)
     WHERE i.type >= 16384
 ), unseen AS (
-    SELECT c.casttarget AS type, c.castfunc AS f FROM pg_catalog.pg_cast c WHERE c.oid >= 16384 AND c.castcontext = 'i'
+    SELECT CASE WHEN c.castsource >= 16384 THEN c.castsource ELSE c.casttarget END AS type, c.castfunc AS f
+    FROM pg_catalog.pg_cast c WHERE c.oid >= 16384 AND (c.castcontext = 'i' OR c.castsource >= 16384)
     UNION SELECT p.amproclefttype, p.amproc::oid FROM pg_catalog.pg_amproc p WHERE p.oid >= 16384
     UNION SELECT a.amoplefttype, o.oprcode::oid FROM pg_catalog.pg_amop a JOIN pg_catalog.pg_operator o ON o.oid = a.amopopr
           WHERE a.oid >= 16384

@@ -13,7 +13,8 @@ const UNKNOWN: Facts = Facts::new(Class::Write, Why::UnknownFunction);
 /// Views over what we do not know (relations made since, of other sessions) may write.
 const UNKNOWN_RELATION: Facts = Facts::new(Class::Write, Why::UnknownRelation);
 
-pub(super) fn resolve(mut builder: CatalogBuilder, version: u64) -> Catalog {
+/// Makes the catalog of what was gathered.
+pub(crate) fn resolve(mut builder: CatalogBuilder, version: u64) -> Catalog {
     settle_functions(&mut builder);
     settle_types(&mut builder);
     settle_relations(&mut builder);

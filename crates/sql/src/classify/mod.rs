@@ -24,6 +24,9 @@ use crate::search_path::Namespace;
 use findings::Findings;
 use split::Splitter;
 
+/// How many statements of a text are looked at: a hundred thousand tiny ones would hold their worker for a quarter of a second.
+const MOST_STATEMENTS: u32 = 1_000;
+
 /// Decides what texts may do; cheap to make, holds no state between texts.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Classifier {}
@@ -38,7 +41,8 @@ impl Classifier {
     /// Says what `sql`, of one or many statements, may do where names mean what `space` says.
     ///
     /// Without a catalog nothing that holds a statement is below [`Class::PrimaryRead`]. A statement of more than
-    /// 4,000 tokens is not parsed: it is a write, with the effects that its tokens show.
+    /// 4,000 tokens is not parsed: it is a write, with the effects that its tokens show. What follows the first 1,000
+    /// statements is not looked at: the text is a write, and may leave anything.
     #[expect(single_use_lifetimes, reason = "an elided lifetime in `impl Trait` is not stable yet")]
     pub fn classify<'c>(&self, sql: &str, space: impl Into<Namespace<'c>>) -> Classified {
         let mut names = Names::new(space.into());
@@ -48,6 +52,12 @@ impl Classifier {
         let mut statements = 0_u32;
         let mut steps = Vec::new();
         while let Some(statement) = splitter.next_statement() {
+            if statements >= MOST_STATEMENTS {
+                all.raise(Class::Write, Why::TooLong);
+                all.pins(Pin::Unknown);
+                all.outside = true;
+                break;
+            }
             let found = statement::classify(sql, names, statement);
             if statements == 0 {
                 all.why = found.why;

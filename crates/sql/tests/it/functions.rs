@@ -372,7 +372,7 @@ fn without_a_catalog_nothing_is_a_read() {
 #[test]
 fn a_function_that_sets_something_for_the_session_pins_and_makes_writes_doubtful() {
     let mut builder = builder();
-    let row = ["1", "public", "set_tenant", "s", "f", "f", "s"].map(Some);
+    let row = ["1", "public", "set_tenant", "s", "f", "f", "s", ""].map(Some);
     builder.row(CatalogPart::Functions, &row).unwrap();
     let catalog = builder.finish(2);
     let found = |sql: &str| Classifier::new().classify(sql, Some(&catalog));
@@ -386,7 +386,7 @@ fn a_function_that_sets_something_for_the_session_pins_and_makes_writes_doubtful
 #[test]
 fn a_function_that_leaves_what_can_be_asked_for_has_the_server_asked() {
     let mut builder = builder();
-    let row = ["1", "public", "lock_it", "v", "f", "f", "o"].map(Some);
+    let row = ["1", "public", "lock_it", "v", "f", "f", "o", ""].map(Some);
     builder.row(CatalogPart::Functions, &row).unwrap();
     let catalog = builder.finish(2);
     let called = Classifier::new().classify("SELECT lock_it(1)", Some(&catalog));
@@ -396,7 +396,7 @@ fn a_function_that_leaves_what_can_be_asked_for_has_the_server_asked() {
 #[test]
 fn rows_of_another_shape_are_refused() {
     let mut builder = builder();
-    let row = [Some("1"), Some("public"), Some("f"), Some("x"), Some("f"), Some("f"), Some("n")];
+    let row = ["1", "public", "f", "x", "f", "f", "n", ""].map(Some);
     assert_eq!(
         builder.row(CatalogPart::Functions, &row),
         Err(CatalogError { part: CatalogPart::Functions, column: 3 })
@@ -617,4 +617,68 @@ fn assumed_tables_are_read_and_nothing_else_is_assumed() {
     ] {
         assert_ne!(found(sql).class, Class::Read, "{sql}");
     }
+}
+
+/// The class of a call of each of these functions in SQL, given as name and body.
+fn calls(bodies: &[(&str, &str)]) -> Vec<Class> {
+    let mut builder = builder();
+    for (number, (name, body)) in (50_000..).zip(bodies) {
+        let oid = i32::to_string(&number);
+        let row = [&oid, "public", name, "v", "f", "f", "n", body].map(Some);
+        assert_eq!(builder.row(CatalogPart::Functions, &row), Ok(()));
+    }
+    let catalog = builder.finish(1);
+    let class =
+        |name: &str| Classifier::new().classify(&format!("SELECT {name}(1)"), Some(&catalog)).class;
+    bodies.iter().map(|(name, _)| class(name)).collect()
+}
+
+#[test]
+fn row_42_a_function_in_sql_is_what_its_body_is() {
+    for reads in [
+        "SELECT $1 + 1",
+        "SELECT a FROM t WHERE a = arg; SELECT random()",
+        "SELECT stab(1); ",
+        "TABLE t",
+    ] {
+        assert_eq!(calls(&[("f", reads)]), [Class::Read], "{reads}");
+    }
+    for writes in [
+        "INSERT INTO t VALUES ($1) RETURNING a",
+        "SELECT vol()",
+        "SELECT a FROM t FOR UPDATE",
+        "SELECT nextval('s')",
+        "SET LOCAL work_mem = '1MB'; SELECT 1",
+        "SELECT set_config('a.b', 'c', true)",
+        "SELECT unheard_of()",
+        "SELECT a FROM remote",
+        "NOTIFY x",
+        "SELECT 'not closed",
+        "/* nothing */",
+    ] {
+        assert!(calls(&[("f", writes)])[0] > Class::Read, "{writes}");
+    }
+}
+
+#[test]
+fn doubt_spreads_to_functions_that_call_each_other() {
+    let (read, write) = (Class::Read, Class::Write);
+    let turns = [("f", "SELECT g($1)"), ("g", "SELECT h($1) + f($1)"), ("h", "SELECT f($1)")];
+    assert_eq!(calls(&turns), [read, read, read], "they do nothing but call each other");
+    let turns =
+        [("f", "SELECT g($1)"), ("g", "SELECT h($1) + f($1)"), ("h", "SELECT f($1), vol()")];
+    assert_eq!(calls(&turns), [write, write, write]);
+    let apart =
+        [("f", "SELECT g($1)"), ("g", "DELETE FROM t"), ("h", "SELECT 1"), ("i", "SELECT h(1)")];
+    assert_eq!(calls(&apart), [write, write, read, read]);
+}
+
+#[test]
+fn what_config_says_of_a_function_stands_against_its_body() {
+    let mut builder = builder();
+    let row = ["50000", "public", "f", "v", "f", "f", "n", "SELECT 1"].map(Some);
+    builder.row(CatalogPart::Functions, &row).unwrap();
+    builder.override_function("f", FunctionEffect::Write);
+    let catalog = builder.finish(1);
+    assert_eq!(Classifier::new().classify("SELECT f()", Some(&catalog)).class, Class::Write);
 }

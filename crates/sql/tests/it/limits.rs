@@ -244,3 +244,13 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn of_very_many_statements_nothing_is_known_to_be_left() {
+    let of = |count: usize| classify(&"SELECT 1;".repeat(count));
+    assert_eq!((of(1_000).class, of(1_000).statements), (Class::Read, 1_000));
+    let found = of(1_001);
+    assert_eq!((found.class, found.why), (Class::Write, Why::TooLong));
+    assert_eq!(found.effects, [Effect::Pin(Pin::Unknown)]);
+    assert_eq!(of(100_000), found);
+}

@@ -31,11 +31,16 @@ test: test-deps ## All tests: unit, end to end on real clusters, PostgreSQL's ow
 	scripts/test.sh --workspace
 	cargo test --locked --workspace --doc
 	scripts/regress.sh
+	scripts/oracle.sh
 	$(MAKE) deploy-check
 
 .PHONY: regress
 regress: test-deps ## PostgreSQL's own regression suite, straight and through Weir (part of `make test`)
 	scripts/regress.sh
+
+.PHONY: oracle
+oracle: test-deps ## Whether a standby runs what is classified as a read (part of `make test`)
+	scripts/oracle.sh
 
 .PHONY: check
 check: check-deps ## What must hold before a commit: style, walls, quick tests, licences

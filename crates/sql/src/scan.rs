@@ -77,11 +77,13 @@ pub(crate) struct Lexer<'a> {
     backslash: Backslash,
     /// A `'text'` was met whose end depends on [`Backslash`].
     ambiguous: bool,
+    /// Up to here each sign is an operator by itself: a run of signs is looked through once, not once for each of them.
+    signs_until: usize,
 }
 
 impl<'a> Lexer<'a> {
     pub(crate) const fn new(text: &'a [u8], backslash: Backslash) -> Self {
-        Self { text, at: 0, backslash, ambiguous: false }
+        Self { text, at: 0, backslash, ambiguous: false, signs_until: 0 }
     }
 
     /// Whether a string met so far ends elsewhere under the other reading of backslashes.
@@ -243,8 +245,7 @@ impl<'a> Lexer<'a> {
 
     /// Finds the byte after the quote that continues a string: at least one line end and nothing but `--` comments between.
     fn continuation(&self) -> Option<usize> {
-        let mut ahead =
-            Lexer { text: self.text, at: self.at, backslash: self.backslash, ambiguous: false };
+        let mut ahead = Lexer { at: self.at, ..Lexer::new(self.text, self.backslash) };
         let mut newline = false;
         loop {
             match ahead.peek(0) {
@@ -273,16 +274,25 @@ impl<'a> Lexer<'a> {
             && self.peek(2).is_ascii_digit()
         {
             self.pass(2);
+            self.pass_while(digits);
         }
-        // Radix prefixes, exponents; and junk, which PostgreSQL refuses from 15 on.
-        self.pass_while(is_name_part);
+        // Radix prefixes and exponents, too.
+        self.junk();
         Kind::Number
+    }
+
+    /// Passes a name that sticks to a number, which PostgreSQL refuses from 15 on; a dollar sign there begins a token.
+    fn junk(&mut self) {
+        if is_name_start(self.peek(0)) {
+            self.pass_while(is_name_part);
+        }
     }
 
     fn dollar(&mut self) -> Kind {
         if self.peek(1).is_ascii_digit() {
             self.pass(1);
-            self.pass_while(is_name_part);
+            self.pass_while(|byte| byte.is_ascii_digit());
+            self.junk();
             return Kind::Param;
         }
         let start = self.at;
@@ -310,6 +320,9 @@ impl<'a> Lexer<'a> {
 
     /// Reads the longest operator: comments end it, and a trailing sign belongs to it only after certain bytes.
     fn operator(&mut self) -> Kind {
+        if self.at < self.signs_until {
+            return self.fixed(1, Kind::Operator);
+        }
         let rest = self.text.get(self.at..).unwrap_or_default();
         let mut length = rest.iter().position(|byte| !is_operator(*byte)).unwrap_or(rest.len());
         let comment = rest
@@ -323,6 +336,7 @@ impl<'a> Lexer<'a> {
             matches!(byte, b'~' | b'!' | b'@' | b'#' | b'%' | b'^' | b'&' | b'|' | b'`' | b'?')
         }) {
             let signs = run.iter().rev().take_while(|byte| matches!(byte, b'+' | b'-')).count();
+            self.signs_until = self.at.saturating_add(length);
             length = length.saturating_sub(signs).max(1);
         }
         self.pass(length.max(1));
@@ -444,6 +458,8 @@ mod tests {
         assert_eq!(texts("a@-1"), ["a", "@-", "1"]);
         assert_eq!(texts("a+--x\n1"), ["a", "+", "1"]);
         assert_eq!(texts("a*/*x*/1"), ["a", "*", "1"]);
+        assert_eq!(texts("a<+-+-@ +-+1-+--"), ["a", "<+-+-@", "+", "-", "+", "1", "-", "+"]);
+        assert_eq!(texts("++/**/+@+--\n+="), ["+", "+", "+@+", "+="]);
     }
 
     #[test]
@@ -452,6 +468,13 @@ mod tests {
             texts("1.5e-3 .5 0x1F 1_000 1. 1..2"),
             ["1.5e-3", ".5", "0x1F", "1_000", "1.", "1", ".", ".2"]
         );
+    }
+
+    #[test]
+    fn a_dollar_sign_behind_digits_begins_a_token() {
+        assert_eq!(texts("$1$2 1$3"), ["$1", "$2", "1", "$3"]);
+        assert_eq!(texts("$1$a$ ; $a$ 1$$;$$"), ["$1", "$a$ ; $a$", "1", "$$;$$"]);
+        assert_eq!(texts("$1a$2 1a$2"), ["$1a$2", "1a$2"]);
     }
 
     #[test]

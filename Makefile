@@ -15,6 +15,9 @@ PURE := -p wire -p sql -p policy -p telemetry
 # Programs that check Rust's drivers; a workspace of its own.
 DRIVERS := tests/drivers/rust/Cargo.toml
 
+# Fuzz targets, and what asks libpg_query; one more.
+FUZZ := fuzz/Cargo.toml
+
 # make bench BENCH="--quick": options of target/release/bench.
 BENCH ?=
 
@@ -46,6 +49,7 @@ oracle: test-deps ## Whether a standby runs what is classified as a read (part o
 check: check-deps ## What must hold before a commit: style, walls, quick tests, licences
 	cargo fmt --all --check
 	cargo fmt --manifest-path $(DRIVERS) --check
+	cargo fmt --manifest-path $(FUZZ) --all --check
 	$(MAKE) arch
 	$(MAKE) docs
 	cargo clippy --locked --workspace --all-targets -- -D warnings
@@ -58,6 +62,7 @@ check: check-deps ## What must hold before a commit: style, walls, quick tests, 
 fmt: ## Format the code
 	cargo fmt --all
 	cargo fmt --manifest-path $(DRIVERS)
+	cargo fmt --manifest-path $(FUZZ) --all
 
 .PHONY: arch
 arch: ## Check who may know whom, and that the checker notices (scripts/arch.sh)
@@ -84,6 +89,19 @@ load: test-deps ## What 10,000 idle clients cost, and whether 1,000 busy ones ar
 	cargo build --locked --release -p weir-tests --bins
 	ulimit -n "$$(ulimit -Hn)" && target/release/load $(LOAD)
 
+# make fuzz SECONDS=600 SEED=7: for each target; SEED chooses the differential's texts.
+SECONDS ?= 60
+SEED ?=
+export SEED
+
+.PHONY: fuzz
+fuzz: fuzz-deps ## Fuzz what reads SQL, SECONDS=60 for each target, one after another
+	scripts/fuzz.sh $(SECONDS)
+
+.PHONY: differential
+differential: fuzz-deps ## Of it only: must all that Weir calls a read be one to PostgreSQL's parser?
+	scripts/fuzz.sh $(SECONDS) differential
+
 .PHONY: docs
 docs: ## Check links in documents, and that all words of metrics and logs are explained
 	scripts/docs.sh
@@ -96,7 +114,7 @@ deploy-check: ## Validate the Kubernetes manifests and the configuration in them
 advisories: check-deps ## Ask the RustSec database about all dependencies (needs GitHub)
 	scripts/deny.sh advisories
 
-.PHONY: deps test-deps bench-deps check-deps
+.PHONY: deps test-deps bench-deps check-deps fuzz-deps
 deps: ## Install what `make run` needs and the machine lacks
 	@scripts/deps.sh run
 test-deps: ## The same for `make test`
@@ -105,6 +123,8 @@ bench-deps: ## The same for `make bench`
 	@scripts/deps.sh bench
 check-deps: ## The same for `make check`
 	@scripts/deps.sh check
+fuzz-deps: ## The same for `make fuzz`
+	@scripts/deps.sh fuzz
 
 .PHONY: clean
 clean: ## Remove all that was built

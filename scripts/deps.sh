@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what a target needs and the machine lacks; says nothing when all is there.
 #
-# Usage: scripts/deps.sh run | test | bench | check
+# Usage: scripts/deps.sh run | test | bench | check | fuzz
 #
 # System packages come by apt (as root, or by sudo) and start no service; tools
 # written in Rust go to target/tools and drivers to target/drivers, so that `make clean` removes them.
@@ -10,6 +10,7 @@ cd "$(dirname "$0")/.."
 
 nextest=0.9.143
 deny=0.20.2
+fuzz=0.13.2
 
 say() { printf 'deps: %s\n' "$*" >&2; }
 
@@ -206,8 +207,16 @@ case "${1:-}" in
     cargo_tool cargo-deny "$deny" --no-default-features ||
       say "cargo-deny can't be built here"
     ;;
+  fuzz)
+    need cc gcc
+    need c++ g++
+    # libpg_query's bindings are made by bindgen, which loads it.
+    compgen -G '/usr/lib/llvm-*/lib/libclang.so*' >/dev/null || packages+=(libclang-dev)
+    install_packages
+    cargo_tool cargo-fuzz "$fuzz"
+    ;;
   *)
-    say "usage: scripts/deps.sh run | test | bench | check"
+    say "usage: scripts/deps.sh run | test | bench | check | fuzz"
     exit 2
     ;;
 esac

@@ -21,6 +21,8 @@ pub(crate) struct Mirror {
     /// The same in the open transaction.
     pending: Vec<Vec<u8>>,
     path: Option<SearchPath>,
+    /// The path names the session's temporary schema.
+    temporary: bool,
 }
 
 /// How a transaction ended.
@@ -34,7 +36,8 @@ impl Mirror {
     /// A session that begins like the client's.
     pub(crate) fn new(port: u16, startup: Vec<u8>) -> Self {
         let (said, pending) = (Vec::new(), Vec::new());
-        let mut mirror = Self { port, startup, link: None, said, pending, path: None };
+        let (link, path, temporary) = (None, None, false);
+        let mut mirror = Self { port, startup, link, said, pending, path, temporary };
         mirror.link = mirror.reopen().ok();
         mirror
     }
@@ -42,6 +45,11 @@ impl Mirror {
     /// Where its names are looked up, if that can be told.
     pub(crate) const fn path(&self) -> Option<&SearchPath> {
         self.path.as_ref()
+    }
+
+    /// Whether its reads stay on the primary, as `policy::settings::Settings::needs_primary` has it.
+    pub(crate) const fn needs_primary(&self) -> bool {
+        self.temporary
     }
 
     /// Runs a request on the standby; one that breaks the connection has no status.
@@ -92,7 +100,8 @@ impl Mirror {
     fn change(&mut self, request: &[u8]) -> io::Result<Answer> {
         let answer = self.ask(request)?;
         if let Some(link) = &mut self.link {
-            self.path = SearchPath::parse(&link.value(SHOW_PATH)?);
+            let path = link.value(SHOW_PATH)?;
+            self.looks_in(&path);
         }
         Ok(answer)
     }
@@ -102,7 +111,13 @@ impl Mirror {
         for request in self.said.iter().chain(&self.pending) {
             link.ask(request)?;
         }
-        self.path = SearchPath::parse(&link.value(SHOW_PATH)?);
+        let path = link.value(SHOW_PATH)?;
+        self.looks_in(&path);
         Ok(link)
+    }
+
+    fn looks_in(&mut self, path: &str) {
+        self.path = SearchPath::parse(path);
+        self.temporary = path.contains("pg_temp");
     }
 }

@@ -115,7 +115,10 @@ impl Session {
             self.shared.note(|notes| notes.catalogs = notes.catalogs.saturating_add(1));
         }
         let space = Namespace { catalog: Some(self.catalogs.last()), path: self.mirror.path() };
-        let classified = Classifier::new().classify(&request.text, space);
+        let mut classified = Classifier::new().classify(&request.text, space);
+        if self.mirror.needs_primary() {
+            classified.class = classified.class.max(Class::PrimaryRead);
+        }
         let judged = Judged { request, skeleton, kind, classified };
         let before = self.state.status;
         let standby = self.on_standby(&judged)?;

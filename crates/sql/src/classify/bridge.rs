@@ -122,6 +122,10 @@ impl Bridge<'_> {
             self.push(Parsed::DoubleColon);
             self.put(name, 2);
         } else {
+            if self.words.kind(self.before()) == Some(Kind::CloseBracket) {
+                // `a[1] x` is an element by another name; the parser takes it for a literal of the type `a[1]`.
+                self.push(Parsed::make_word("AS", None));
+            }
             self.put(name, 1);
         }
     }

@@ -48,6 +48,17 @@ impl Bridge<'_> {
                 let Some(close) = words.close_of(after) else { return false };
                 self.at = close.saturating_add(1);
             }
+            "for" if words.is(next, "read") && words.is(after, "only") => self.pass(3),
+            // WITH … AS (…) SEARCH DEPTH FIRST BY a SET b CYCLE a SET c [TO x DEFAULT y] USING d
+            "search" if words.is_any(next, &["depth", "breadth"]) => {
+                return self.pass_behind("set");
+            }
+            "cycle"
+                if words.kind(before) == Some(Kind::Close)
+                    || words.is(before.wrapping_sub(1), "set") =>
+            {
+                return self.pass_behind("using");
+            }
             "as" => return self.respell_alias(),
             _ => return false,
         }
@@ -118,6 +129,15 @@ impl Bridge<'_> {
             _ => return false,
         }
         true
+    }
+
+    /// Passes all up to `word`, and the name behind it.
+    fn pass_behind(&mut self, word: &str) -> bool {
+        let found = (self.at..self.words.tokens.len()).find(|at| self.words.is(*at, word));
+        if let Some(at) = found {
+            self.at = at.saturating_add(2);
+        }
+        found.is_some()
     }
 
     fn closes_rows_from(&self, close: usize) -> bool {

@@ -73,6 +73,9 @@ fn row_01_odd_spellings_of_the_grammar_are_read() {
             "SELECT * FROM json_to_record('{}') AS (a int, b text), jsonb_to_recordset('[]') AS x(a _int4)",
             "SELECT * FROM ROWS FROM (generate_series(1, 2), json_to_record('{}') AS (a int)) WITH ORDINALITY AS g(i, a, o)",
             "WITH x(a) AS (SELECT 1), y(a) AS MATERIALIZED (VALUES (1)), z(a) AS ((SELECT 2)) SELECT (SELECT (VALUES(1))) FROM x, y, z",
+            "SELECT t.a[1] x, a[1:2] \"y\", ARRAY[1] z, a[1] FROM t WHERE a[1] = 2 FOR READ ONLY",
+            "WITH RECURSIVE r(n, p) AS (SELECT 1, ARRAY[1] UNION ALL SELECT n + 1, p || n FROM r) SEARCH DEPTH FIRST BY n, p SET o CYCLE n, p SET c TO 'y' DEFAULT 'n' USING q, x AS (SELECT 1) SELECT * FROM r, x",
+            "SELECT search, cycle FROM (SELECT 1 AS search, 2 AS cycle) s",
             "SELECT xmlelement(name a, 'b'), xmlpi(name \"b\"), xml '<a/>' IS DOCUMENT, a IS NOT DOCUMENT FROM t",
         ],
     );
@@ -88,6 +91,9 @@ fn row_01_odd_spellings_of_the_grammar_are_read() {
         "SELECT * FROM ROWS FROM (vol(), stab(1))",
         "SELECT (SELECT (VALUES(vol())))",
         "SELECT \"values\"(1)",
+        "SELECT t.a[vol()] x FROM t",
+        "WITH RECURSIVE r(n) AS (SELECT 1) SEARCH DEPTH FIRST BY n SET o SELECT vol() FROM r",
+        "SELECT a FROM t FOR READ ONLY FOR UPDATE",
         "SELECT xmlelement(name a, vol())",
         "SELECT extract(year from a * vol()) FROM t",
     ] {

@@ -11,8 +11,8 @@ use crate::{SOON, WEIR};
 /// What a file of statements is judged by.
 const SCHEMA: &str = "CREATE TABLE t (a int, b text);
 CREATE FUNCTION stab(int) RETURNS int LANGUAGE sql STABLE AS 'SELECT $1';
-CREATE FUNCTION vol() RETURNS int LANGUAGE sql AS 'SELECT 1';
-CREATE FUNCTION vouched() RETURNS int LANGUAGE sql AS 'SELECT 1';
+CREATE FUNCTION vol() RETURNS int LANGUAGE plpgsql AS 'BEGIN RETURN 1; END';
+CREATE FUNCTION vouched() RETURNS int LANGUAGE plpgsql AS 'BEGIN RETURN 1; END';
 CREATE VIEW v_vol AS SELECT vol();
 GRANT SELECT ON t, v_vol TO PUBLIC;";
 

@@ -1,5 +1,7 @@
 //! Expressions.
 
+use std::borrow::Cow;
+
 use sqlparser::ast::{
     AccessExpr, ArrayElemTypeDef, CastKind, DataType, Expr, Function, FunctionArg, FunctionArgExpr,
     FunctionArgumentClause, FunctionArgumentList, FunctionArguments, Ident, ObjectName,
@@ -11,8 +13,10 @@ use super::relation::resolved;
 use crate::class::{Class, Why};
 
 /// A name as the server folds it.
-pub(super) fn folded(ident: &Ident) -> String {
-    if ident.quote_style.is_some() { ident.value.clone() } else { ident.value.to_ascii_lowercase() }
+pub(super) fn folded(ident: &Ident) -> Cow<'_, str> {
+    let plain =
+        ident.quote_style.is_none() && ident.value.bytes().any(|byte| byte.is_ascii_uppercase());
+    if plain { ident.value.to_ascii_lowercase().into() } else { ident.value.as_str().into() }
 }
 
 impl Walker<'_, '_> {
@@ -165,7 +169,7 @@ impl Walker<'_, '_> {
             return;
         }
         let Some((schema, name)) = resolved(name) else { return self.not_understood() };
-        match name.as_str() {
+        match &*name {
             // Their arguments decide, and the surface has looked at those.
             "set_config" | "current_setting"
                 if schema.as_deref().is_none_or(|schema| schema == "pg_catalog") => {}

@@ -148,7 +148,7 @@ impl Walker<'_, '_> {
 
     fn name_query(&mut self, cte: &Cte) {
         if let Some(scope) = self.scopes.last_mut() {
-            scope.push(super::expr::folded(&cte.alias.name));
+            scope.push(super::expr::folded(&cte.alias.name).into_owned());
         }
     }
 

@@ -1,5 +1,7 @@
 //! What stands in FROM.
 
+use std::borrow::Cow;
+
 use sqlparser::ast::{
     Join, JoinConstraint, JoinOperator, ObjectName, ObjectNamePart, TableAlias, TableFactor,
     TableFunctionArgs, TableSample, TableSampleKind, TableSampleMethod, TableWithJoins,
@@ -9,7 +11,7 @@ use super::expr::folded;
 use super::query::Walker;
 
 /// The schema, if it is named, and the name of an object.
-pub(super) fn resolved(name: &ObjectName) -> Option<(Option<String>, String)> {
+pub(super) fn resolved(name: &ObjectName) -> Option<(Option<Cow<'_, str>>, Cow<'_, str>)> {
     let mut parts = name.0.iter().rev().map(|part| match part {
         ObjectNamePart::Identifier(ident) => Some(folded(ident)),
         ObjectNamePart::Function(_) => None,

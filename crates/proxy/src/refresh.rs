@@ -6,7 +6,8 @@
 
 use std::rc::Rc;
 
-use policy::prepared::{Columns, Meaning, Statement, columns_of};
+use policy::Role;
+use policy::prepared::{Columns, Meaning, SchemaNumber, Statement, columns_of};
 use policy::replies::Expect;
 use policy::settings::Settings;
 use wire::{Described, Frontend, TxStatus, server_name};
@@ -117,10 +118,23 @@ impl Session {
         }
         // Without an answer it failed: it will fail again, in the client's sight.
         let Some(columns) = noticed.answer else { return Ok(Columns::Same) };
+        let mut found = Columns::Same;
         if let Some(lease) = self.lease.as_mut() {
-            lease.server().statements.insert(statement.id);
+            let server = lease.server();
+            // A replica may not have replayed the change yet: its word holds for itself.
+            let known = match server.address.role {
+                Role::Primary => schema,
+                Role::Replica | Role::Unknown => SchemaNumber::default(),
+            };
+            found = statement.describes(columns_of(&columns), known);
+            server.statements.insert(statement.id);
+            if found == Columns::Changed {
+                // What this server has by that name is not what the client knows: nobody may run it.
+                wire::put_close(&mut server.outbox.bytes, Described::Statement, &name);
+                server.replies.push(Expect::OwnClose(statement.id));
+            }
         }
-        Ok(statement.describes(columns_of(&columns), schema))
+        Ok(found)
     }
 
     /// Lets whoever parses what the cycle binds next do so under another number: what servers have

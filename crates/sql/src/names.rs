@@ -81,6 +81,11 @@ impl<'a> Names<'a> {
         known.unwrap_or(Facts::new(Class::Write, Why::UnknownType))
     }
 
+    /// What a cast to a type of this name may do; `None` when there is no such type.
+    pub(crate) fn known_type(self, schema: Option<&str>, name: &str) -> Option<Facts> {
+        self.catalog()?.type_facts(self.scope(schema), name)
+    }
+
     /// What a cast to a type of PostgreSQL's own may do.
     pub(crate) fn builtin_cast(self) -> Facts {
         self.catalog().map_or(Facts::READ, Catalog::builtin_cast)

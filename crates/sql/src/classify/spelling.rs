@@ -45,19 +45,19 @@ impl Bridge<'_> {
             // ORDER BY a USING >
             "using" if words.kind(next) == Some(Kind::Operator) => self.pass(2),
             "using" if words.is(next, "operator") => {
-                let Some(close) = words.close_of(after) else { return false };
+                let Some(close) = self.close_of_operator(after) else { return false };
                 self.at = close.saturating_add(1);
             }
             "for" if words.is(next, "read") && words.is(after, "only") => self.pass(3),
             // WITH … AS (…) SEARCH DEPTH FIRST BY a SET b CYCLE a SET c [TO x DEFAULT y] USING d
-            "search" if words.is_any(next, &["depth", "breadth"]) => {
-                return self.pass_behind("set");
+            "search" if words.is_any(next, &["depth", "breadth"]) && self.closes_with(before) => {
+                let Some(end) = self.end_of(self.at, "set") else { return false };
+                let cycle = words.is(end, "cycle").then(|| self.end_of(end, "using")).flatten();
+                self.at = cycle.unwrap_or(end);
             }
-            "cycle"
-                if words.kind(before) == Some(Kind::Close)
-                    || words.is(before.wrapping_sub(1), "set") =>
-            {
-                return self.pass_behind("using");
+            "cycle" if self.closes_with(before) => {
+                let Some(end) = self.end_of(self.at, "using") else { return false };
+                self.at = end;
             }
             "as" => return self.respell_alias(),
             _ => return false,
@@ -101,8 +101,19 @@ impl Bridge<'_> {
         match word {
             "variadic" => self.pass(1),
             "symmetric" | "asymmetric" if words.is(before, "between") => self.pass(1),
-            "uescape" if matches!(words.kind(next), Some(Kind::Text)) => self.pass(2),
-            "operator" if words.kind(next) == Some(Kind::Open) => self.spelled_operator(),
+            // Elsewhere it may be the name of a type.
+            "uescape"
+                if words.kind(next) == Some(Kind::Text)
+                    && words.kind(before) == Some(Kind::UnicodeText) =>
+            {
+                self.pass(2);
+            }
+            // OPERATOR(schema.+); elsewhere it may be the name of a function.
+            "operator" => {
+                let Some(close) = self.close_of_operator(next) else { return false };
+                self.at = close.saturating_add(1);
+                self.infix();
+            }
             // A collation does nothing.
             "collate" => {
                 let mut last = next;
@@ -131,13 +142,33 @@ impl Bridge<'_> {
         true
     }
 
-    /// Passes all up to `word`, and the name behind it.
-    fn pass_behind(&mut self, word: &str) -> bool {
-        let found = (self.at..self.words.tokens.len()).find(|at| self.words.is(*at, word));
-        if let Some(at) = found {
-            self.at = at.saturating_add(2);
-        }
-        found.is_some()
+    /// Where a clause ends that begins at `from` and has but names and literals up to `word` and the name behind it.
+    fn end_of(&self, from: usize, word: &str) -> Option<usize> {
+        let plain = |at: &usize| {
+            let kind = self.words.kind(*at);
+            matches!(
+                kind,
+                Some(Kind::Word | Kind::Quoted | Kind::Comma | Kind::Text | Kind::Number)
+            )
+        };
+        let mut clause = (from..self.words.tokens.len()).take_while(plain);
+        clause.find(|at| self.words.is(*at, word))?.checked_add(2)
+    }
+
+    /// Whether the parenthesis before closes a query of WITH: SEARCH and CYCLE are names elsewhere.
+    fn closes_with(&self, close: usize) -> bool {
+        let open = self.words.open_of(close).filter(|open| *open < close);
+        open.is_some_and(|open| self.words.is_any(open.wrapping_sub(1), &["as", "materialized"]))
+    }
+
+    /// Where `(schema.+)` closes: within it stand a name and dots, and the operator last.
+    fn close_of_operator(&self, open: usize) -> Option<usize> {
+        let close = self.words.close_of(open)?;
+        let symbol = close.checked_sub(1)?;
+        let named = |at| matches!(self.words.kind(at), Some(Kind::Word | Kind::Quoted | Kind::Dot));
+        let operator = self.words.kind(symbol) == Some(Kind::Operator)
+            && (open.checked_add(1)?..symbol).all(named);
+        operator.then_some(close)
     }
 
     fn closes_rows_from(&self, close: usize) -> bool {
@@ -173,24 +204,23 @@ impl Bridge<'_> {
 
     /// Passes `EXCLUDE CURRENT ROW | GROUP | TIES | NO OTHERS` of a window frame.
     fn frame_exclusion(&mut self) -> bool {
-        let count = if self.words.is_any(self.next(), &["group", "ties"]) {
+        // Elsewhere it is the name of a relation or its alias.
+        let (words, next) = (self.words, self.next());
+        let after = next.saturating_add(1);
+        if !words.is_any(self.before(), &["row", "preceding", "following"]) {
+            return false;
+        }
+        let count = if words.is_any(next, &["group", "ties"]) {
             2
-        } else if self.words.is_any(self.next(), &["current", "no"]) {
+        } else if (words.is(next, "current") && words.is(after, "row"))
+            || (words.is(next, "no") && words.is(after, "others"))
+        {
             3
         } else {
             return false;
         };
         self.pass(count);
         true
-    }
-
-    /// `OPERATOR(schema.+)`
-    fn spelled_operator(&mut self) {
-        let mut rest = self.words;
-        rest.pass(self.next());
-        let length = rest.group().map_or(0, |inner| inner.tokens.len());
-        self.pass(length.saturating_add(3));
-        self.infix();
     }
 
     /// Whether a key word names a type that the parser does not know as one, and stands where a value begins.

@@ -54,6 +54,13 @@ fn name(words: Words<'_>, index: usize, names: Names<'_>, found: &mut Findings) 
         _ if follows_dot => field(words, index, names, found),
         _ => {}
     }
+    // `type 'text'`, where the type's name may be a key word that the parser takes for something else.
+    if words.kind(index.saturating_add(1)) == Some(Kind::Text)
+        && let Some((schema, name)) = words.qualified(index)
+        && let Some(facts) = names.known_type(schema.as_deref(), &name)
+    {
+        found.uses(facts);
+    }
     if !follows_dot {
         keyword(words, index, found);
     }

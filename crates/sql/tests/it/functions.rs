@@ -682,3 +682,23 @@ fn what_config_says_of_a_function_stands_against_its_body() {
     let catalog = builder.finish(1);
     assert_eq!(Classifier::new().classify("SELECT f()", Some(&catalog)).class, Class::Write);
 }
+
+#[test]
+fn row_45_a_type_may_be_named_like_a_key_word() {
+    let mut builder = builder();
+    for (oid, name) in [("60001", "uescape"), ("60002", "cycle"), ("60003", "version")] {
+        let rows = [
+            (CatalogPart::Types, vec![oid, "public", name, ""]),
+            (CatalogPart::Calls, vec!["t", oid, "20001", "public", "vol"]),
+        ];
+        for (part, row) in rows {
+            let row: Vec<_> = row.into_iter().map(Some).collect();
+            assert_eq!(builder.row(part, &row), Ok(()));
+        }
+    }
+    let catalog = builder.finish(1);
+    for sql in ["SELECT uescape 'x'", "SELECT cycle 'x', 1", "SELECT public.version 'x'"] {
+        let found = Classifier::new().classify(sql, Some(&catalog));
+        assert_eq!((found.class, found.why), (Class::Write, Why::UnknownType), "{sql}");
+    }
+}

@@ -39,7 +39,7 @@ impl ClusterBody {
             timeline: topology.timeline().map(|timeline| timeline.0),
             epoch: topology.epoch.0,
             generation: topology.generation,
-            flush_lsn: topology.flush.map(|lsn| lsn.to_string()),
+            flush_lsn: topology.sampled.map(|sampled| sampled.flush.lsn.to_string()),
             nodes: topology.nodes.iter().map(|node| NodeBody::new(node, now)).collect(),
         }
     }

@@ -7,14 +7,15 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use policy::{Answer, Answers, Epoch, Leader, NodeId, Ticket, Timeline, Topology};
+use policy::lag::{Marks, Positions};
+use policy::{Answer, Answers, Epoch, Leader, NodeId, Synchrony, Ticket, Timeline, Topology};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{sleep, sleep_until};
 use tokio_postgres::{Row, Statement};
 use tracing::{debug, info, warn};
 
 use crate::link::{Address, Door, Link, LinkError};
-use crate::probe::{geometry, lsn, timeline};
+use crate::probe::{positions, timeline};
 use crate::task::{Backoff, Complaint, later, now};
 
 /// The time between two questions: a burst of commits shares an answer, and the primary answers a
@@ -25,12 +26,20 @@ const FLOOR: Duration = Duration::from_millis(1);
 const RETRY: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
 
 /// Insert before flush: a flush position read later can only be newer, which is sound.
+///
+/// `synchronous` is when the configuration was loaded, if nothing in it and nothing that a role or
+/// database has of its own makes commits asynchronous; the monitor's own value is the configuration's then.
 const ASK: &str = "
 SELECT pg_current_wal_insert_lsn() AS insert,
        pg_current_wal_flush_lsn() AS flush,
        pg_walfile_name(pg_current_wal_insert_lsn()) AS walfile,
+       pg_current_snapshot()::text AS snapshot,
        current_setting('wal_block_size')::bigint AS block,
-       pg_size_bytes(current_setting('wal_segment_size')) AS segment";
+       pg_size_bytes(current_setting('wal_segment_size')) AS segment,
+       CASE WHEN current_setting('synchronous_commit') <> 'off'
+             AND NOT EXISTS (SELECT FROM pg_db_role_setting
+                             WHERE array_to_string(setconfig, ' ') ~* 'synchronous_commit')
+            THEN (extract(epoch FROM pg_conf_load_time()) * 1000000)::bigint END AS synchronous";
 
 /// One cluster's clock.
 pub(crate) struct Clock {
@@ -122,10 +131,11 @@ impl Clock {
             epoch = term.epoch.0,
             "the LSN clock follows the primary"
         );
+        let mut marks = Marks::default();
         // The first question needs no ticket: it answers those opened while nobody led, and lets
         // sessions that never wrote find a position of this term.
         loop {
-            let sent = self.question(term, &link, &statement).await?;
+            let sent = self.question(term, (&link, &statement), &mut marks).await?;
             trouble.settle();
             sleep_until(later(sent, FLOOR).into()).await;
             tokio::select! {
@@ -139,8 +149,8 @@ impl Clock {
     async fn question(
         &mut self,
         term: &Term,
-        link: &Link,
-        statement: &Statement,
+        (link, statement): (&Link, &Statement),
+        marks: &mut Marks,
     ) -> Result<Instant, Stop> {
         // This order is what fences rest on. A ticket is taken after its commit was seen, so a
         // position that the server reads later covers it. `ask` sends nothing before it is first
@@ -149,7 +159,9 @@ impl Clock {
         let through = *self.tickets.borrow_and_update();
         let sent = now();
         let row = link.ask(statement).await?;
-        let answer = answer(&row, term, through, sent)?;
+        let last = self.answers.borrow().newest().filter(|last| last.epoch == term.epoch).copied();
+        let mark = marks.mark(positions(&row)?);
+        let answer = Answer { mark, ..answer(&row, term, (through, sent), last)? };
         if answer.timeline != term.timeline {
             return Err(Stop::OtherTimeline(answer.timeline));
         }
@@ -202,16 +214,24 @@ impl Default for Trouble {
     }
 }
 
-fn answer(row: &Row, term: &Term, through: Ticket, sent: Instant) -> Result<Answer, LinkError> {
-    let insert = lsn(row.try_get("insert")?);
+fn answer(
+    row: &Row,
+    term: &Term,
+    (through, sent): (Ticket, Instant),
+    last: Option<Answer>,
+) -> Result<Answer, LinkError> {
+    let before = last.and_then(|last| last.synchrony);
+    let Positions { insert, flush, .. } = positions(row)?;
     Ok(Answer {
         through,
         sent,
         epoch: term.epoch,
         timeline: timeline(row.try_get("walfile")?)?,
-        insert: insert.round_insert(geometry(row)?),
-        flush: lsn(row.try_get("flush")?),
+        insert,
+        flush,
+        mark: flush,
         took: now().saturating_duration_since(sent),
+        synchrony: Synchrony::heard(before, row.try_get("synchronous")?, (sent, through)),
     })
 }
 

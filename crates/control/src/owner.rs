@@ -115,7 +115,10 @@ impl Owner {
                     self.heard(report);
                     self.publish(&wires.topology);
                 }
-                Some(signal) = wires.signals.recv() => self.noticed(signal, &wires.wishes),
+                Some(signal) = wires.signals.recv() => {
+                    self.noticed(signal, &wires.wishes);
+                    self.publish(&wires.topology);
+                }
                 Some(node) = wires.lost.recv() => self.urge(node),
                 Some(command) = wires.commands.recv() => self.obey(command, &wires.topology),
                 Ok(()) = wires.answers.changed() => {
@@ -167,7 +170,10 @@ impl Owner {
 
     fn noticed(&mut self, signal: Signal, wishes: &mpsc::UnboundedSender<Signal>) {
         match signal {
-            Signal::Lost(node) | Signal::Promoted(node) => self.urge(node),
+            Signal::Lost(node) | Signal::Promoted(node) => {
+                self.cluster.lost(node, now());
+                self.urge(node);
+            }
             // The loader lives as long as this task: both are parts of one future.
             named @ (Signal::Database(_) | Signal::Left(_) | Signal::SchemaChanged(_)) => {
                 drop(wishes.send(named));

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use policy::cluster::{Observation, Observed};
+use policy::lag::{Marks, Positions};
 use policy::lsn::WalGeometry;
 use policy::{Lsn, NodeId, Timeline};
 use tokio::sync::mpsc;
@@ -33,6 +34,7 @@ SELECT (SELECT system_identifier FROM pg_control_system()) AS system,
        CASE WHEN NOT node.standby THEN pg_current_wal_insert_lsn() END AS insert,
        CASE WHEN NOT node.standby THEN pg_current_wal_flush_lsn() END AS flush,
        CASE WHEN NOT node.standby THEN pg_walfile_name(pg_current_wal_insert_lsn()) END AS walfile,
+       CASE WHEN NOT node.standby THEN pg_current_snapshot()::text END AS snapshot,
        current_setting('wal_block_size')::bigint AS block,
        pg_size_bytes(current_setting('wal_segment_size')) AS segment,
        CASE WHEN node.standby THEN pg_last_wal_replay_lsn() END AS replay,
@@ -63,7 +65,15 @@ pub(crate) struct Sight {
 pub(crate) struct Probe {
     door: Arc<Door>,
     address: Address,
-    kept: Option<(Link, Statement)>,
+    kept: Option<Kept>,
+}
+
+/// A connection, what was prepared on it, and what it saw so far.
+#[derive(Debug)]
+struct Kept {
+    link: Link,
+    statement: Statement,
+    marks: Marks,
 }
 
 impl Probe {
@@ -100,7 +110,7 @@ impl Probe {
     /// Any [`LinkError`]: the node did not answer a question just now. A kept connection that was
     /// lost in the meantime does not count: the node may have closed it and be well.
     async fn look(&mut self) -> Result<Sight, LinkError> {
-        if let Some(kept) = self.kept.take().filter(|(link, _)| !link.is_closed()) {
+        if let Some(kept) = self.kept.take().filter(|kept| !kept.link.is_closed()) {
             match self.ask(kept).await {
                 Err(LinkError::Postgres(_)) => {}
                 settled => return settled,
@@ -108,19 +118,19 @@ impl Probe {
         }
         let link = self.door.open(&self.address, &self.door.monitor.database).await?;
         let statement = link.prepare(OBSERVE).await?;
-        self.ask((link, statement)).await
+        self.ask(Kept { link, statement, marks: Marks::default() }).await
     }
 
-    async fn ask(&mut self, kept: (Link, Statement)) -> Result<Sight, LinkError> {
+    async fn ask(&mut self, mut kept: Kept) -> Result<Sight, LinkError> {
         let sent = now();
-        let row = kept.0.ask(&kept.1).await?;
+        let row = kept.link.ask(&kept.statement).await?;
+        let observation = observation(&row, sent, &mut kept.marks)?;
         self.kept = Some(kept);
-        let granted = row.try_get("granted")?;
-        Ok(Sight { observation: observation(&row, sent)?, granted })
+        Ok(Sight { observation, granted: row.try_get("granted")? })
     }
 }
 
-fn observation(row: &Row, sent: Instant) -> Result<Observation, LinkError> {
+fn observation(row: &Row, sent: Instant, marks: &mut Marks) -> Result<Observation, LinkError> {
     let system: i64 = row.try_get("system")?;
     let state = if row.try_get("standby")? {
         let received: Option<i32> = row.try_get("received")?;
@@ -131,9 +141,8 @@ fn observation(row: &Row, sent: Instant) -> Result<Observation, LinkError> {
     } else {
         Observed::Writable {
             timeline: timeline(row.try_get("walfile")?)?,
-            insert: lsn(row.try_get("insert")?),
             flush: lsn(row.try_get("flush")?),
-            wal: geometry(row)?,
+            mark: marks.mark(positions(row)?),
         }
     };
     // The identifier is 64 bits without a sign; SQL has no such type and shows it as bigint.
@@ -145,8 +154,19 @@ fn observation(row: &Row, sent: Instant) -> Result<Observation, LinkError> {
     })
 }
 
+/// The positions in the columns `insert`, `flush` and `snapshot`.
+pub(crate) fn positions(row: &Row) -> Result<Positions<'_>, LinkError> {
+    let wal = geometry(row)?;
+    Ok(Positions {
+        insert: lsn(row.try_get("insert")?).round_insert(wal),
+        flush: lsn(row.try_get("flush")?),
+        block: wal.block,
+        snapshot: row.try_get("snapshot")?,
+    })
+}
+
 /// The sizes in the columns `block` and `segment`.
-pub(crate) fn geometry(row: &Row) -> Result<WalGeometry, LinkError> {
+fn geometry(row: &Row) -> Result<WalGeometry, LinkError> {
     let size = |column| {
         let bytes = sized::<i64>(row, column)?;
         u64::try_from(bytes).map_err(|_| LinkError::Malformed("a negative WAL size"))

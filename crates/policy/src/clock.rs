@@ -1,5 +1,8 @@
 //! The LSN clock: which fence covers the writes that have ended so far?
 //!
+//! Two positions of the primary can stand for "all that was committed" ([`Wal`]): the insert position always
+//! does, the flush position where the commit is known to have been synchronous (manual, 30.4).
+//!
 //! Tickets are numbers that only grow. Whoever ended a cycle that may have written takes the next
 //! number; the clock asks the primary once for all numbers taken before the query was sent and
 //! publishes one [`Answer`]. So the cost does not grow with the write rate, and nothing is
@@ -16,6 +19,63 @@ use crate::topology::Epoch;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Ticket(pub u64);
 
+/// Which position of the primary covers what a ticket stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Wal {
+    /// `pg_current_wal_flush_lsn()`: what ended was on disk when it was acknowledged.
+    Flushed,
+    /// `pg_current_wal_insert_lsn()`: it may not have been.
+    Inserted,
+}
+
+/// The newest ticket of each kind that a scope or a session took.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Tickets {
+    /// Of cycles that are covered by the flush position.
+    pub flushed: Ticket,
+    /// Of all others.
+    pub inserted: Ticket,
+}
+
+impl Tickets {
+    /// Takes note of a ticket.
+    pub fn took(&mut self, wal: Wal, ticket: Ticket) {
+        let newest = match wal {
+            Wal::Flushed => &mut self.flushed,
+            Wal::Inserted => &mut self.inserted,
+        };
+        *newest = (*newest).max(ticket);
+    }
+
+    /// The tickets of both.
+    #[must_use]
+    pub fn join(self, other: Self) -> Self {
+        Self {
+            flushed: self.flushed.max(other.flushed),
+            inserted: self.inserted.max(other.inserted),
+        }
+    }
+
+    /// The newest ticket of any kind.
+    #[must_use]
+    pub fn newest(self) -> Ticket {
+        self.flushed.max(self.inserted)
+    }
+}
+
+/// A time in which a commit was synchronous unless its own session, or a function, said otherwise.
+///
+/// Nothing set `synchronous_commit` to `off` by default: not the configuration, no role, no database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Synchrony {
+    /// When it was first seen so; servers that were opened earlier may have another default.
+    pub since: Instant,
+    /// The newest ticket at that moment; what ended before may have been asynchronous.
+    pub after: Ticket,
+    /// `pg_conf_load_time()` in microseconds: the configuration is the same for as long as this is.
+    pub loaded: i64,
+}
+
 /// What the primary said, and for which tickets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Answer {
@@ -31,8 +91,12 @@ pub struct Answer {
     pub insert: Lsn,
     /// `pg_current_wal_flush_lsn()`.
     pub flush: Lsn,
+    /// What a replica must have replayed to be as fresh as this: see [`Marks`](crate::lag::Marks).
+    pub mark: Lsn,
     /// How long the query took: what a ticket taken now will wait, more or less.
     pub took: Duration,
+    /// Since when commits are synchronous by default, if they are.
+    pub synchrony: Option<Synchrony>,
 }
 
 impl Answer {
@@ -40,6 +104,23 @@ impl Answer {
     #[must_use]
     pub fn fence(&self) -> Fence {
         Fence { timeline: self.timeline, lsn: self.insert }
+    }
+
+    /// The fence that covers a ticket of this kind.
+    ///
+    /// Commits that were not provably synchronous from their end to this answer are taken for others.
+    #[must_use]
+    pub fn covers(&self, wal: Wal, ticket: Ticket) -> Fence {
+        match (wal, self.synchrony) {
+            (Wal::Flushed, Some(synchrony)) if ticket > synchrony.after => self.flushed(),
+            (Wal::Flushed | Wal::Inserted, _) => self.fence(),
+        }
+    }
+
+    /// The flush position: what replicas can have by now.
+    #[must_use]
+    pub fn flushed(&self) -> Fence {
+        Fence { timeline: self.timeline, lsn: self.flush }
     }
 }
 
@@ -83,6 +164,76 @@ impl Answers {
     pub fn newest(&self) -> Option<&Answer> {
         self.recent.back()
     }
+
+    /// The fence that covers both tickets, or the one that is pending.
+    ///
+    /// # Errors
+    ///
+    /// The ticket that no kept answer of this `epoch` covers.
+    pub fn fence(&self, tickets: Tickets, epoch: Epoch) -> Result<Option<Fence>, Ticket> {
+        let of = |wal, ticket: Ticket| {
+            if ticket == Ticket::default() {
+                return Ok(None);
+            }
+            let answer = self.covering(ticket).filter(|answer| answer.epoch == epoch);
+            answer.map(|answer| Some(answer.covers(wal, ticket))).ok_or(ticket)
+        };
+        let flushed = of(Wal::Flushed, tickets.flushed);
+        let inserted = of(Wal::Inserted, tickets.inserted);
+        match (flushed, inserted) {
+            (Ok(flushed), Ok(inserted)) => Ok(Fence::strongest(flushed, inserted)),
+            (Err(one), Err(other)) => Err(one.max(other)),
+            (Err(pending), Ok(_)) | (Ok(_), Err(pending)) => Err(pending),
+        }
+    }
+
+    /// Since when, by the oldest kept answer that says so, the primary has flushed up to `fence`.
+    ///
+    /// Replicas are sent nothing that is not flushed: until then none can have passed it.
+    #[must_use]
+    pub fn flushed_since(&self, fence: Fence) -> Option<Instant> {
+        let first = self.recent.partition_point(|answer| answer.flush < fence.lsn);
+        let answer = self.recent.get(first)?;
+        (answer.timeline == fence.timeline).then_some(answer.sent)
+    }
+
+    /// Around a replay position: when the newest WAL that it has, and the oldest that it lacks, was
+    /// flushed. Answers between which nothing was flushed say nothing.
+    #[must_use]
+    pub fn around(&self, replay: Lsn) -> (Option<Instant>, Option<Instant>) {
+        let beyond = self.recent.partition_point(|answer| answer.flush <= replay);
+        let lacks = self.recent.get(beyond).map(|answer| answer.sent);
+        let newest = beyond.checked_sub(1).and_then(|last| self.recent.get(last));
+        let has = newest.and_then(|newest| {
+            let first = self.recent.partition_point(|answer| answer.flush < newest.flush);
+            // Of the oldest answer nobody knows when its WAL was flushed.
+            self.recent.get(first).filter(|_| first > 0).map(|answer| answer.sent)
+        });
+        (has, lacks)
+    }
+
+    /// Whether a server that was opened at `opened` commits synchronously unless it is told not to.
+    #[must_use]
+    pub fn commits_synchronously(&self, opened: Instant) -> bool {
+        let synchrony = self.newest().and_then(|answer| answer.synchrony);
+        synchrony.is_some_and(|synchrony| synchrony.since <= opened)
+    }
+}
+
+impl Synchrony {
+    /// What an answer says of it, given the last one of the same primary.
+    ///
+    /// `on` is `pg_conf_load_time()` where nothing sets `synchronous_commit` to `off` by default.
+    #[must_use]
+    pub fn heard(
+        before: Option<Self>,
+        on: Option<i64>,
+        (sent, through): (Instant, Ticket),
+    ) -> Option<Self> {
+        let loaded = on?;
+        let same = before.filter(|before| before.loaded == loaded);
+        Some(same.unwrap_or(Self { since: sent, after: through, loaded }))
+    }
 }
 
 #[cfg(test)]
@@ -98,7 +249,9 @@ mod tests {
             timeline: Timeline(1),
             insert: Lsn(insert),
             flush: Lsn(insert - 1),
+            mark: Lsn(insert - 1),
             took: ms(1),
+            synchrony: None,
         }
     }
 
@@ -166,5 +319,59 @@ mod tests {
         }
         assert_eq!(fence_of(&answers, 1), Some(102));
         assert_eq!(fence_of(&answers, kept + 1), Some(101 + kept));
+    }
+
+    fn tickets(flushed: u64, inserted: u64) -> Tickets {
+        Tickets { flushed: Ticket(flushed), inserted: Ticket(inserted) }
+    }
+
+    #[test]
+    fn a_synchronous_commit_is_covered_by_the_flush_position() {
+        let since = |after| Some(Synchrony { since: start(), after: Ticket(after), loaded: 1 });
+        let covers = |synchrony, tickets: Tickets| {
+            let mut answers = Answers::default();
+            answers.push(Answer { synchrony, ..answer(5, 1, 200) });
+            answers.fence(tickets, Epoch(1)).map(|fence| fence.map(|fence| fence.lsn.0))
+        };
+        assert_eq!(covers(since(0), tickets(5, 0)), Ok(Some(199)));
+        assert_eq!(covers(since(0), tickets(0, 5)), Ok(Some(200)));
+        assert_eq!(covers(since(0), tickets(5, 4)), Ok(Some(200)));
+        assert_eq!(covers(since(0), tickets(0, 0)), Ok(None));
+        // It may have ended under a default of off.
+        assert_eq!(covers(since(5), tickets(5, 0)), Ok(Some(200)));
+        assert_eq!(covers(None, tickets(5, 0)), Ok(Some(200)));
+        // Either may be pending, and then nothing is known.
+        assert_eq!(covers(since(0), tickets(6, 5)), Err(Ticket(6)));
+        assert_eq!(covers(since(0), tickets(5, 7)), Err(Ticket(7)));
+        assert_eq!(covers(since(0), tickets(6, 7)), Err(Ticket(7)));
+    }
+
+    #[test]
+    fn an_answer_of_another_epoch_covers_nothing() {
+        let mut answers = Answers::default();
+        answers.push(answer(5, 1, 200));
+        assert_eq!(answers.fence(tickets(0, 5), Epoch(2)), Err(Ticket(5)));
+    }
+
+    #[test]
+    fn commits_are_synchronous_for_as_long_as_the_configuration_is_the_same() {
+        let (sent, later) = (start(), start() + ms(10));
+        let first = Synchrony::heard(None, Some(7), (sent, Ticket(3)));
+        let expected = Synchrony { since: sent, after: Ticket(3), loaded: 7 };
+        assert_eq!(first, Some(expected));
+        assert_eq!(Synchrony::heard(first, Some(7), (later, Ticket(9))), first);
+        let reloaded = Synchrony::heard(first, Some(8), (later, Ticket(9)));
+        assert_eq!(reloaded, Some(Synchrony { since: later, after: Ticket(9), loaded: 8 }));
+        assert_eq!(Synchrony::heard(first, None, (later, Ticket(9))), None);
+    }
+
+    #[test]
+    fn a_server_that_was_opened_before_may_have_another_default() {
+        let mut answers = Answers::default();
+        assert!(!answers.commits_synchronously(start()));
+        let synchrony = Some(Synchrony { since: start() + ms(5), after: Ticket(0), loaded: 1 });
+        answers.push(Answer { synchrony, ..answer(5, 1, 200) });
+        assert!(!answers.commits_synchronously(start()));
+        assert!(answers.commits_synchronously(start() + ms(5)));
     }
 }

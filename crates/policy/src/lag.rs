@@ -17,13 +17,48 @@ pub enum Lag {
     AtMost(Duration),
 }
 
-/// When the primary was asked, and how far its WAL was flushed then.
+/// When the primary was asked, and what has to be replayed to show what it showed then.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sample {
     /// When the question was sent (proxy's monotonic clock).
     pub sent: Instant,
-    /// `pg_current_wal_flush_lsn()`.
+    /// The [mark](Marks::mark) of that moment.
+    pub mark: Lsn,
+}
+
+/// Where a primary was, all seen at one moment.
+#[derive(Debug, Clone, Copy)]
+pub struct Positions<'a> {
+    /// `pg_current_wal_insert_lsn()`, rounded; the end of a record.
+    pub insert: Lsn,
+    /// `pg_current_wal_flush_lsn()`, read after it.
     pub flush: Lsn,
+    /// `wal_block_size`, bytes.
+    pub block: u64,
+    /// `pg_current_snapshot()`: it stays the same for as long as no transaction ends.
+    pub snapshot: &'a str,
+}
+
+/// Makes marks of the positions that one connection to one primary reads, one after another.
+///
+/// The flush position alone is not enough: in the background whole pages are written, so while a transaction
+/// is open the position may stand within a record, which nobody can replay to its end until
+/// somebody commits. But as long as no transaction ends, the primary shows what it showed before.
+#[derive(Debug, Clone, Default)]
+pub struct Marks {
+    /// The snapshot seen last, and the insert position when it was seen first.
+    same: Option<(Box<str>, Lsn)>,
+}
+
+impl Marks {
+    /// The least position that a replica must have replayed to show all that was flushed at this moment.
+    pub fn mark(&mut self, now: Positions<'_>) -> Lsn {
+        let same = self.same.take().filter(|(snapshot, _)| **snapshot == *now.snapshot);
+        let (snapshot, covers) = same.unwrap_or_else(|| (now.snapshot.into(), now.insert));
+        self.same = Some((snapshot, covers));
+        let amid_a_record = now.flush.0.checked_rem(now.block).is_none_or(|offset| offset == 0);
+        if amid_a_record { covers } else { covers.min(now.flush) }
+    }
 }
 
 /// Samples of one primary on one timeline, dense for the last moments and coarse for old ones.
@@ -51,17 +86,17 @@ impl Ring {
     /// Samples that the new one makes needless go: it was sent later, so whoever replayed as far
     /// as an older one that is not behind it is fresher than that one says. An idle primary
     /// therefore fills one place. A sample that was not sent after the newest is left out.
-    pub fn push(&mut self, sent: Instant, flush: Lsn) {
+    pub fn push(&mut self, sent: Instant, mark: Lsn) {
         if self.newest().is_some_and(|newest| sent <= newest.sent) {
             return;
         }
-        while self.newest().is_some_and(|newest| newest.flush >= flush) {
+        while self.newest().is_some_and(|newest| newest.mark >= mark) {
             self.samples.pop_back();
         }
         if self.samples.len() >= Self::CAPACITY {
             self.thin(sent);
         }
-        self.samples.push_back(Sample { sent, flush });
+        self.samples.push_back(Sample { sent, mark });
     }
 
     /// When the newest sample was sent that a replica at `replay` has reached.
@@ -69,7 +104,7 @@ impl Ring {
     /// The caller makes sure that `replay` is a position on this ring's timeline.
     #[must_use]
     pub fn freshest_reached(&self, replay: Lsn) -> Option<Instant> {
-        let beyond = self.samples.partition_point(|sample| sample.flush <= replay);
+        let beyond = self.samples.partition_point(|sample| sample.mark <= replay);
         self.samples.get(beyond.checked_sub(1)?).map(|sample| sample.sent)
     }
 
@@ -161,7 +196,7 @@ mod tests {
     fn a_sample_sent_before_the_newest_is_left_out() {
         let (start, ring) = ring(&[(10, 200), (9, 100), (10, 300)]);
         assert_eq!(ring.freshest_reached(Lsn(199)), None);
-        assert_eq!(ring.newest(), Some(Sample { sent: start + ms(10), flush: Lsn(200) }));
+        assert_eq!(ring.newest(), Some(Sample { sent: start + ms(10), mark: Lsn(200) }));
     }
 
     #[test]
@@ -236,8 +271,39 @@ mod tests {
                 ring.push(start + ms(at.0), Lsn(at.1));
                 prop_assert!(ring.samples.len() <= Ring::CAPACITY);
             }
-            let rises = |pair: (&Sample, &Sample)| pair.0.sent < pair.1.sent && pair.0.flush < pair.1.flush;
+            let rises = |pair: (&Sample, &Sample)| pair.0.sent < pair.1.sent && pair.0.mark < pair.1.mark;
             prop_assert!(ring.samples.iter().zip(ring.samples.iter().skip(1)).all(rises));
         }
+    }
+
+    /// Marks of positions that are seen one after another: insert, flush, snapshot.
+    fn marks(seen: &[(u64, u64, &str)]) -> Vec<u64> {
+        let mut marks = Marks::default();
+        let mark = |(insert, flush, snapshot): &(u64, u64, &str)| {
+            let (insert, flush) = (Lsn(*insert), Lsn(*flush));
+            marks.mark(Positions { insert, flush, block: 8192, snapshot }).0
+        };
+        seen.iter().map(mark).collect()
+    }
+
+    #[test]
+    fn what_is_flushed_to_the_end_of_a_record_is_the_mark() {
+        assert_eq!(marks(&[(100, 100, "3:3:"), (250, 200, "4:4:")]), [100, 200]);
+    }
+
+    #[test]
+    fn while_no_transaction_ends_the_mark_stays_though_pages_are_flushed() {
+        // A transaction is open, and its WAL goes to disk page by page.
+        let seen = [(100, 100, "3:3:"), (9_000, 8_192, "3:3:"), (20_000, 16_384, "3:3:")];
+        assert_eq!(marks(&seen), [100, 100, 100]);
+        // It does not go up with what a flush says, either.
+        assert_eq!(marks(&[(100, 100, "3:3:"), (9_000, 8_500, "3:3:")]), [100, 100]);
+    }
+
+    #[test]
+    fn a_page_s_start_may_be_amid_a_record_that_nobody_can_replay() {
+        // Something ended since the last look: what covers it is the insert position.
+        let seen = [(100, 100, "3:3:"), (9_000, 8_192, "4:4:"), (20_000, 8_192, "4:4:")];
+        assert_eq!(marks(&seen), [100, 9_000, 9_000]);
     }
 }

@@ -8,6 +8,7 @@
 //! | [`lsn`] | what is a position in the WAL, and a fence? |
 //! | [`lag`] | how old is what a replica shows, without comparing clocks? |
 //! | [`clock`] | which fence covers a write that just ended? |
+//! | [`guard`] | when is a proof that travels with the read worth trying, and did it hold? |
 //! | [`cluster`] | what do probes say: who is primary, which node is healthy? |
 //! | [`topology`] | the answer of `cluster`, as routing sees it |
 //! | [`rules`] | what did the operator and the session ask for? |
@@ -28,6 +29,7 @@
 pub mod clock;
 pub mod cluster;
 pub mod decide;
+pub mod guard;
 pub mod lag;
 pub mod lsn;
 pub mod prepared;
@@ -42,13 +44,14 @@ pub mod standby;
 mod testing;
 pub mod topology;
 
-pub use clock::{Answer, Answers, Ticket};
+pub use clock::{Answer, Answers, Synchrony, Ticket, Tickets, Wal};
 pub use decide::{
-    Ask, Candidate, Decision, Eligibility, FenceState, LastRead, Load, Pace, Reason, Refusal,
-    RouteFrom, Target, Wait, candidates, decide, eligibility,
+    Ask, Candidate, Decision, Eligibility, FenceState, Guarding, LastRead, Load, Pace, Reason,
+    Refusal, RouteFrom, Target, Wait, candidates, decide, eligibility,
 };
+pub use guard::{Guard, Guards, Proof};
 pub use lag::{Lag, Ring};
 pub use lsn::{Fence, Lsn, Position, Timeline};
 pub use rules::{Consistency, OnNoPrimary, OnStale, PreferenceError, Preferences, Route, Scope};
 pub use signal::Signal;
-pub use topology::{Epoch, Gate, Health, Leader, NodeId, NodeView, Role, Topology};
+pub use topology::{Epoch, Gate, Health, Leader, NodeId, NodeView, Role, Sampled, Topology};

@@ -48,6 +48,15 @@ impl Fence {
     pub fn join(self, other: Self) -> Self {
         if (other.timeline, other.lsn) > (self.timeline, self.lsn) { other } else { self }
     }
+
+    /// The same where either may be missing.
+    #[must_use]
+    pub fn strongest(one: Option<Self>, other: Option<Self>) -> Option<Self> {
+        match (one, other) {
+            (Some(one), Some(other)) => Some(one.join(other)),
+            (one, other) => one.or(other),
+        }
+    }
 }
 
 /// Sizes that a server was built with, needed to round insert positions.

@@ -47,14 +47,26 @@ pub enum Expect {
     OwnQuery,
     /// Weir's own question, the same: its one value is wanted.
     OwnQuestion,
+    /// Weir's guard, the same: its one value says whether what comes behind it counts.
+    Guard,
 }
 
 impl Expect {
+    /// Whether what comes with it must be matched reply by reply.
+    fn is_tracked(&self) -> bool {
+        !matches!(self, Self::Query | Self::Sync)
+    }
+
     /// Whether the server answers it with `ReadyForQuery`.
     fn ends(&self) -> bool {
         matches!(
             self,
-            Self::Query | Self::Sync | Self::OwnSync | Self::OwnQuery | Self::OwnQuestion
+            Self::Query
+                | Self::Sync
+                | Self::OwnSync
+                | Self::OwnQuery
+                | Self::OwnQuestion
+                | Self::Guard
         )
     }
 }
@@ -137,7 +149,7 @@ impl Replies {
     /// Takes note of a message that was sent.
     pub fn push(&mut self, expect: Expect) {
         let ends = expect.ends();
-        self.tracked |= !matches!(expect, Expect::Query | Expect::Sync);
+        self.tracked |= expect.is_tracked();
         if ends || !self.skipping {
             self.queue.push_back(expect);
         }
@@ -166,9 +178,12 @@ impl Replies {
     #[must_use]
     pub fn interest(&self) -> Interest {
         match (self.tracked, self.queue.front()) {
-            (_, Some(Expect::OwnQuery | Expect::OwnQuestion | Expect::OwnDescribe(_))) => {
-                EVERYTHING
-            }
+            (
+                _,
+                Some(
+                    Expect::OwnQuery | Expect::OwnQuestion | Expect::Guard | Expect::OwnDescribe(_),
+                ),
+            ) => EVERYTHING,
             (true, _) => ALL,
             (false, _) => ENDS,
         }
@@ -177,7 +192,14 @@ impl Replies {
     /// Whether replies are Weir's own business now.
     #[must_use]
     pub fn own(&self) -> bool {
-        matches!(self.queue.front(), Some(Expect::OwnQuery | Expect::OwnQuestion))
+        let front = self.queue.front();
+        matches!(front, Some(Expect::OwnQuery | Expect::OwnQuestion | Expect::Guard))
+    }
+
+    /// Whether replies answer Weir's guard now.
+    #[must_use]
+    pub fn proves(&self) -> bool {
+        matches!(self.queue.front(), Some(Expect::Guard))
     }
 
     /// Whether replies answer Weir's own question now.
@@ -205,7 +227,8 @@ impl Replies {
             | Expect::Sync
             | Expect::OwnSync
             | Expect::OwnQuery
-            | Expect::OwnQuestion => return None,
+            | Expect::OwnQuestion
+            | Expect::Guard => return None,
         };
         self.queue.pop_front();
         Some(owed)
@@ -233,11 +256,12 @@ impl Replies {
         while ended.as_ref().is_some_and(|expect| !expect.ends()) {
             ended = self.queue.pop_front();
         }
-        if self.queue.is_empty() {
-            self.tracked = false;
-        }
+        // What is left may be shown byte for byte, if Weir put nothing into it.
+        self.tracked &= self.queue.iter().any(Expect::is_tracked);
         match ended {
-            Some(Expect::OwnSync | Expect::OwnQuery | Expect::OwnQuestion) => Show::Nothing,
+            Some(Expect::OwnSync | Expect::OwnQuery | Expect::OwnQuestion | Expect::Guard) => {
+                Show::Nothing
+            }
             _ => Show::AsIs,
         }
     }

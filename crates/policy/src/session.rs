@@ -5,6 +5,7 @@
 //! and pins is in `effects`, what ROLLBACK undoes in `undo`, when a pin is over in `pins`. It does
 //! not know sockets, statements' names or which bytes were sent.
 
+mod commits;
 mod effects;
 mod pins;
 #[cfg(test)]
@@ -19,10 +20,12 @@ use wire::TxStatus;
 
 use self::undo::{Open, Start, Undoable};
 
+pub use self::commits::CommitDefault;
+use self::commits::Trail;
 pub use self::effects::NEVER;
 pub(crate) use self::pins::pinned_by;
 pub use self::pins::{LEFTOVERS, Pins};
-use crate::clock::{Answers, Ticket};
+use crate::clock::{Answers, Ticket, Tickets, Wal};
 use crate::decide::{FenceState, LastRead, RouteFrom};
 use crate::lsn::Fence;
 use crate::reports::Reports;
@@ -51,8 +54,8 @@ pub enum TakeTicket {
     Nobody,
     /// This session alone: it read on the primary and must not see less on a replica.
     Session,
-    /// The session's whole scope: something may have been written.
-    Scope,
+    /// The session's whole scope: something may have been written, and this position covers it.
+    Scope(Wal),
 }
 
 /// The command tag that matters for a fence; others are `Other`.
@@ -99,6 +102,10 @@ pub struct Seen<'a> {
     pub last: LastCommand,
     /// Whether the server answered with an error.
     pub failed: bool,
+    /// Whether a command tag says that rows were changed.
+    pub modified: bool,
+    /// How the server commits by default.
+    pub commits: CommitDefault,
     /// Who served it.
     pub by: ServedBy,
     /// When the answer was read.
@@ -143,7 +150,7 @@ pub struct Session {
     suspect: bool,
     /// A setting of the transaction hides one of the server's that is not as the session wants it.
     hides: bool,
-    own: Ticket,
+    own: Tickets,
     floor: Option<Fence>,
     resolved: Option<Resolved>,
     last_read: Option<LastRead>,
@@ -151,7 +158,7 @@ pub struct Session {
 
 #[derive(Debug, Clone, Copy)]
 struct Resolved {
-    ticket: Ticket,
+    tickets: Tickets,
     epoch: Epoch,
     fence: Fence,
 }
@@ -173,7 +180,7 @@ impl Session {
             pins: Pins::default(),
             suspect: false,
             hides: false,
-            own: Ticket::default(),
+            own: Tickets::default(),
             floor: None,
             resolved: None,
             last_read: None,
@@ -274,36 +281,44 @@ impl Session {
         self.pins.add(Pin::SequenceValue);
     }
 
-    /// What reads must not be older than, given the scope's newest ticket.
+    /// What a read of this level must not be older than, given the scope's newest tickets.
     ///
-    /// Whether a read asks for it is decided with the cycle's own wishes: a hint may raise them.
-    pub fn fence(&mut self, scope: Ticket, answers: &Answers, epoch: Epoch) -> FenceState {
-        let newest = scope.max(self.own);
-        if newest == Ticket::default() {
-            return self.floor.map_or(FenceState::Open, FenceState::Known);
-        }
-        if self.resolved.is_none_or(|known| known.ticket != newest || known.epoch != epoch) {
-            let answer = answers.covering(newest).filter(|answer| answer.epoch == epoch);
-            let Some(answer) = answer else { return FenceState::Pending(newest) };
-            self.resolved = Some(Resolved { ticket: newest, epoch, fence: answer.fence() });
-        }
-        let own = self.resolved.map(|known| known.fence);
-        let joined = match (own, self.floor) {
-            (Some(own), Some(floor)) => Some(own.join(floor)),
-            (own, floor) => own.or(floor),
+    /// `hinted` is what the cycle itself asks for (`min_lsn` in a hint). Under `eventual` only that and
+    /// [`Session::raise_floor`] count.
+    pub fn fence(
+        &mut self,
+        (level, hinted): (Consistency, Option<Fence>),
+        scope: Tickets,
+        answers: &Answers,
+        epoch: Epoch,
+    ) -> FenceState {
+        let floor = Fence::strongest(self.floor, hinted);
+        let tickets = match level {
+            Consistency::Eventual => Tickets::default(),
+            Consistency::Session | Consistency::Strong => scope.join(self.own),
         };
-        joined.map_or(FenceState::Open, FenceState::Known)
+        let own = match self.resolved.filter(|it| (it.tickets, it.epoch) == (tickets, epoch)) {
+            Some(known) => Some(known.fence),
+            None => match answers.fence(tickets, epoch) {
+                Err(ticket) => return FenceState::Pending(ticket),
+                Ok(fence) => fence,
+            },
+        };
+        if let Some(fence) = own {
+            self.resolved = Some(Resolved { tickets, epoch, fence });
+        }
+        Fence::strongest(own, floor).map_or(FenceState::Open, FenceState::Known)
     }
 
-    /// Takes note that this session alone took `ticket`.
+    /// Takes note that this session alone took `ticket`: for all that anybody may have seen by then.
     pub fn took(&mut self, ticket: Ticket) {
-        self.own = self.own.max(ticket);
+        self.own.took(Wal::Inserted, ticket);
     }
 
     /// The newest ticket that this session alone took.
     #[must_use]
     pub fn newest_own(&self) -> Ticket {
-        self.own
+        self.own.newest()
     }
 
     /// Raises what every later read must have passed (`weir.min_lsn`).
@@ -338,13 +353,16 @@ impl Session {
     pub fn settle(&mut self, seen: &Seen<'_>, known: &KnownSettings) -> Settled {
         let was_open = self.open.is_some();
         let wrote = may_write(seen) || self.open.as_ref().is_some_and(|open| open.wrote);
+        let trail = self.open.as_ref().map_or(Trail::default(), |open| open.trail);
+        let trail = trail.max(self.trail_of(seen));
         let pins = self.pins;
         let settings = self.carry_out(seen, known);
         // What began within a transaction may end with it.
         self.suspect |= self.pins != pins && (was_open || self.open.is_some() || seen.failed);
-        let ticket = self.ticket_after(seen, (wrote, was_open));
+        let ticket = self.ticket_after(seen, (wrote, was_open), trail);
         if let Some(open) = self.open.as_mut() {
             open.wrote = wrote;
+            open.trail = if commits::ends_one(seen) { Trail::Opaque } else { trail };
         }
         if let ServedBy::Replica(node) = seen.by {
             self.last_read = Some(LastRead { node, answered: seen.at });
@@ -372,7 +390,12 @@ impl Session {
         if self.pins.is_empty() { Hold::Return } else { Hold::Keep }
     }
 
-    fn ticket_after(&self, seen: &Seen<'_>, (wrote, was_open): (bool, bool)) -> TakeTicket {
+    fn ticket_after(
+        &self,
+        seen: &Seen<'_>,
+        (wrote, was_open): (bool, bool),
+        trail: Trail,
+    ) -> TakeTicket {
         if matches!(seen.by, ServedBy::Replica(_)) {
             return TakeTicket::Nobody;
         }
@@ -382,8 +405,8 @@ impl Session {
         // A lone ROLLBACK, or a lone COMMIT that was answered ROLLBACK, made nothing visible.
         let undone = seen.last == LastCommand::Rollback && seen.statements == 1 && was_open;
         match (wrote && !undone, self.wishes().consistency) {
-            (true, _) => TakeTicket::Scope,
-            (false, Consistency::Session) => TakeTicket::Session,
+            (true, _) => TakeTicket::Scope(self.wal_of(trail, seen)),
+            (false, Consistency::Session | Consistency::Strong) => TakeTicket::Session,
             (false, Consistency::Eventual) => TakeTicket::Nobody,
         }
     }

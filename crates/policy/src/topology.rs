@@ -2,10 +2,10 @@
 //!
 //! Does not know how a role was found out: that is [`crate::cluster`].
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::lag::Lag;
-use crate::lsn::{Lsn, Position, Timeline};
+use crate::lsn::{Fence, Position, Timeline};
 
 /// A node's number within its cluster; never used again after the node was removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -92,9 +92,28 @@ pub struct NodeView {
     pub fresh_at: Option<Instant>,
     /// Bytes between the newest primary sample and this node's replay, if both are measured.
     pub lag_bytes: Option<u64>,
+    /// The longest that its bound has grown to lately.
+    pub worst_lag: Option<Duration>,
 }
 
 impl NodeView {
+    /// Whether the node's data is within a bound in time; `None` if its age was never measured.
+    ///
+    /// A node that was beyond the bound lately counts as beyond it until it is measured at half of it:
+    /// one whose lag is about the bound would else come and go with every probe. Measured so, it is
+    /// back at once.
+    #[must_use]
+    pub fn is_within(&self, bound: Duration, now: Instant) -> Option<bool> {
+        let fresh_at = self.fresh_at?;
+        if now.saturating_duration_since(fresh_at) > bound {
+            return Some(false);
+        }
+        let was_beyond = self.worst_lag.is_some_and(|worst| worst > bound);
+        let measured = self.observed.map(|at| at.saturating_duration_since(fresh_at));
+        let well_within = measured.is_some_and(|lag| lag <= bound.checked_div(2).unwrap_or(bound));
+        Some(!was_beyond || well_within)
+    }
+
     /// How old the node's data is at most; "never measured" is not zero.
     #[must_use]
     pub fn lag(&self, now: Instant) -> Lag {
@@ -120,8 +139,17 @@ pub struct Topology {
     pub leader: Leader,
     /// All members, drained and dead ones too.
     pub nodes: Vec<NodeView>,
-    /// The primary's newest flush position, for display.
-    pub flush: Option<Lsn>,
+    /// The primary's newest sample.
+    pub sampled: Option<Sampled>,
+}
+
+/// Where the WAL of a primary was flushed to, and when it was asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sampled {
+    /// When the question was sent (proxy's monotonic clock).
+    pub sent: Instant,
+    /// No replica that was read before showed more than this.
+    pub flush: Fence,
 }
 
 impl Topology {

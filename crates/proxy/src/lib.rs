@@ -36,6 +36,7 @@ mod error;
 mod forward;
 mod greeting;
 mod group;
+mod guarded;
 mod handshake;
 mod intake;
 mod kept;

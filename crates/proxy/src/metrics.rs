@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use policy::Reason;
+use policy::{Consistency, Proof, Reason};
 use sql::{Pin, Why};
 use telemetry::{Collect, Counter, Exposition, Gauge, Histogram, Kind, Totals};
 
@@ -60,6 +60,11 @@ pub(crate) struct Metrics {
     /// By cause, of which only those are used that are doubts.
     doubts: Box<[Counter]>,
     pub(crate) tickets: Counter,
+    guards: [Counter; 3],
+    /// Reads by level, then by side.
+    reads: [[Counter; 2]; 3],
+    /// How long reads waited for tickets, replay or fresh replicas.
+    pub(crate) fence_wait: Histogram,
     pub(crate) server_wait: Histogram,
     overstayed: [Counter; Limit::ALL.len()],
 }
@@ -82,6 +87,9 @@ impl Default for Metrics {
             learned: Counter::default(),
             doubts: Why::ALL.iter().map(|_| Counter::default()).collect(),
             tickets: Counter::default(),
+            guards: Default::default(),
+            reads: Default::default(),
+            fence_wait: Histogram::new(),
             server_wait: Histogram::new(),
             overstayed: Default::default(),
         }
@@ -93,6 +101,31 @@ impl Metrics {
     pub(crate) fn routed(&self, side: Side, reason: Reason) {
         if let Some(cell) = self.routed.get(cell(side, reason.index())) {
             cell.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Counts a guard's outcome.
+    pub(crate) fn guarded(&self, proof: Proof) {
+        let [passed, behind, void] = &self.guards;
+        match proof {
+            Proof::Passed => passed.inc(),
+            Proof::Behind => behind.inc(),
+            Proof::Void => void.inc(),
+        }
+    }
+
+    /// Counts a read of class `read` by its level and by who serves it.
+    pub(crate) fn read(&self, level: Consistency, side: Side) {
+        let [eventual, session, strong] = &self.reads;
+        let [primary, replica] = match level {
+            Consistency::Eventual => eventual,
+            Consistency::Session => session,
+            Consistency::Strong => strong,
+        };
+        match side {
+            Side::Primary => primary.inc(),
+            Side::Replica => replica.inc(),
+            Side::Weir | Side::Refused => {}
         }
     }
 
@@ -144,6 +177,29 @@ impl AllMetrics {
         self.0.iter().map(|metrics| count(metrics)).sum()
     }
 
+    fn collect_reads(&self, out: &mut Exposition) {
+        let levels = [Consistency::Eventual, Consistency::Session, Consistency::Strong];
+        let help =
+            "Statements of class read by the consistency asked for and where they were served.";
+        let mut reads = out.family("weir_reads_total", help, Kind::Counter);
+        for (level, consistency) in levels.into_iter().enumerate() {
+            for (side, target) in ["primary", "replica"].into_iter().enumerate() {
+                let count = self.sum(|metrics| {
+                    let of_level = metrics.reads.get(level);
+                    of_level.and_then(|sides| sides.get(side)).map_or(0, Counter::value)
+                });
+                let labels = [("consistency", consistency.as_str()), ("target", target)];
+                reads.sample(&labels, count);
+            }
+        }
+        let help = "Guarded reads by what their replica proved.";
+        let mut guards = out.family("weir_guards_total", help, Kind::Counter);
+        for (index, proof) in ["passed", "behind", "void"].into_iter().enumerate() {
+            let count = self.sum(|metrics| metrics.guards.get(index).map_or(0, Counter::value));
+            guards.sample(&[("proof", proof)], count);
+        }
+    }
+
     /// All pins from the start, so that the first one is an increase and no new series.
     fn collect_pin(&self, out: &mut Exposition, index: usize, word: &str) {
         let of = || self.0.iter().filter_map(|metrics| metrics.pins.get(index));
@@ -186,6 +242,7 @@ impl Collect for AllMetrics {
                 |metrics: &Metrics| metrics.doubts.get(why.index()).map_or(0, Counter::value);
             doubts.sample(&[("why", why.as_str())], self.sum(count));
         }
+        self.collect_reads(out);
         let clients: i64 = self.0.iter().map(|metrics| metrics.clients.value()).sum();
         out.family("weir_clients", "Clients that are logged in.", Kind::Gauge).sample(&[], clients);
         for (name, help, count) in COUNTERS {
@@ -203,6 +260,14 @@ impl Collect for AllMetrics {
         }
         let mut waits = Totals::default();
         self.0.iter().for_each(|metrics| metrics.server_wait.merge_into(&mut waits));
+        let mut fences = Totals::default();
+        self.0.iter().for_each(|metrics| metrics.fence_wait.merge_into(&mut fences));
+        out.family(
+            "weir_fence_wait_seconds",
+            "How long reads waited for a ticket, for replicas to replay, or for a fresh replica.",
+            Kind::Histogram,
+        )
+        .histogram(&[], &fences);
         out.family(
             "weir_server_wait_seconds",
             "How long clients waited for a server that was not idle.",

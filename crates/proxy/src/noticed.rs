@@ -25,6 +25,10 @@ pub(crate) struct Noticed {
     pub(crate) error: Option<SqlState>,
     /// What the server, or the cycle itself, revealed beyond its answer.
     pub(crate) news: Vec<News>,
+    /// What Weir's guard was answered: the one value of its row, unless that is null.
+    pub(crate) proof: Option<Box<[u8]>>,
+    /// Statements whose command tag said that rows were changed.
+    pub(crate) modified: u32,
     /// Names that the client's statements got in this cycle.
     pub(crate) named: Vec<Box<[u8]>>,
     /// The reply's first byte was on its way to the client.
@@ -59,6 +63,12 @@ impl Noticed {
             tag::ROW_DESCRIPTION | tag::NO_DATA if server.replies.answers() => {
                 self.answer = Some(frame.body.into());
             }
+            tag::DATA_ROW if server.replies.proves() => {
+                let (length, value) =
+                    frame.body.get(2..6).zip(frame.body.get(6..)).unwrap_or_default();
+                self.proof = (length != [0xff; 4]).then(|| value.into());
+            }
+            tag::ERROR if server.replies.proves() => self.proof = None,
             tag::ERROR if server.replies.answers() => self.answer = None,
             tag::ERROR if own => self.news.push(News::OwnFailed),
             tag::ERROR => {
@@ -72,7 +82,9 @@ impl Noticed {
                 }
             }
             tag::COMMAND_COMPLETE if !own => {
-                self.command(wire::command_tag(frame.body));
+                let command = wire::command_tag(frame.body);
+                self.modified = self.modified.saturating_add(u32::from(changed_rows(command)));
+                self.command(command);
                 self.completed = self.completed.saturating_add(1);
             }
             tag::EMPTY_QUERY | tag::PORTAL_SUSPENDED if !own => {
@@ -100,6 +112,29 @@ impl Noticed {
         // DISCARD PLANS keeps the statements: it only has them planned anew.
         if matches!(tag, b"DEALLOCATE ALL" | b"DISCARD ALL") {
             self.news.push(News::StatementsDropped);
+        }
+    }
+}
+
+/// Whether a command tag says that rows were inserted, updated or deleted (manual, 55.7: the number of
+/// rows comes last).
+fn changed_rows(command: &[u8]) -> bool {
+    let mut words = command.split(|byte| *byte == b' ');
+    let modifies = matches!(words.next(), Some(b"INSERT" | b"UPDATE" | b"DELETE" | b"MERGE"));
+    modifies && words.next_back().is_some_and(|rows| rows != b"0")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_tag_says_whether_rows_were_changed() {
+        for tag in ["INSERT 0 1", "UPDATE 10", "DELETE 3", "MERGE 2"] {
+            assert!(changed_rows(tag.as_bytes()), "{tag}");
+        }
+        for tag in ["INSERT 0 0", "UPDATE 0", "SELECT 5", "COMMIT", "UPDATE", ""] {
+            assert!(!changed_rows(tag.as_bytes()), "{tag}");
         }
     }
 }

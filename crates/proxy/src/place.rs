@@ -8,13 +8,14 @@ use policy::decide::on_primary;
 use policy::session::ServedBy;
 use policy::standby::harms_a_standby;
 use policy::{
-    Ask, Decision, Epoch, FenceState, Pace, Preferences, Reason, Refusal, Role, Target, Topology,
-    Wait, decide,
+    Ask, Consistency, Decision, Epoch, FenceState, Guarding, Pace, Preferences, Reason, Refusal,
+    Role, Target, Topology, Wait, decide,
 };
 use sql::{Class, Effect};
 use wire::TxStatus;
 
 use crate::error::Cause;
+use crate::guarded::Guarded;
 use crate::inquiry::State;
 use crate::metrics::Side;
 use crate::pool::{AcquireError, Lease};
@@ -29,8 +30,10 @@ use crate::worker::now;
 pub(crate) enum Attempt {
     /// Never yet.
     First,
-    /// It waited for the answer to its ticket.
+    /// It waited for the answer to its ticket, or for replicas to replay.
     Answered,
+    /// A replica could not prove that it has passed the fence.
+    Unproven,
     /// A replica was lost: the primary serves it, or another replica where there is none.
     Elsewhere,
     /// A replica refused it, or too many were lost.
@@ -48,6 +51,8 @@ pub(crate) struct Placed {
     pub(crate) reason: Reason,
     /// Which refusals need not be the last word.
     pub(crate) retries: Retries,
+    /// What the server must prove before the client sees anything.
+    pub(crate) guarded: Option<Guarded>,
     /// What the client is told instead of the statement being run.
     pub(crate) refused: Option<Box<[u8]>>,
 }
@@ -192,33 +197,19 @@ impl Session {
         let mut attempt = first;
         let since = now();
         let hold = self.worker.live().pool.failover_hold;
+        self.take_read_ticket(reading, first);
         loop {
             let topology = self.database.cluster.topology.newest();
-            let decision = self.decide(reading, attempt, &topology);
+            let decision = self.decide(reading, (attempt, since), &topology);
             let (node, by) = match decision.target {
                 Target::Primary(node) => (node, ServedBy::Primary(node)),
                 Target::Replica(node) => (node, ServedBy::Replica(node)),
                 Target::Refuse(refusal) => {
                     return Err(self.refuse(Cause::Refused(refusal), decision.reason));
                 }
-                Target::Wait(Wait::Primary) => {
-                    let primary = State::WaitingForPrimary;
-                    if !Box::pin(self.changed_within(primary, hold, since)).await? {
-                        return Err(self.refuse(Cause::NoPrimary { waited: hold }, decision.reason));
-                    }
-                    continue;
-                }
-                Target::Wait(Wait::Ticket) => {
-                    Box::pin(self.ticket_answered()).await;
-                    attempt = Attempt::Answered;
-                    continue;
-                }
-                Target::Wait(Wait::Fresh) => {
-                    let wait = self.wishes(reading).stale_wait;
-                    let replica = State::WaitingForReplica;
-                    if !Box::pin(self.changed_within(replica, wait, since)).await? {
-                        attempt = Attempt::Stale(decision.reason);
-                    }
+                Target::Wait(wait) => {
+                    attempt =
+                        self.wait_for((wait, decision.reason), reading, (attempt, since)).await?;
                     continue;
                 }
             };
@@ -230,10 +221,7 @@ impl Session {
                 Ok(None) | Err(AcquireError::Replaced { .. }) => {}
                 Ok(Some(lease)) => {
                     self.lease = Some(lease);
-                    let mut placed = Placed::on(&address, decision.reason);
-                    placed.by = by;
-                    placed.retries = self.retries(reading, by);
-                    return Ok(placed);
+                    return Ok(self.placed(reading, (&decision, by), &address, topology.epoch));
                 }
                 Err(AcquireError::Connect { error, .. })
                     if error.blames_node() && !expired(since, hold) =>
@@ -248,6 +236,65 @@ impl Session {
                 Err(error) => return Err(self.refuse(error.cause(), decision.reason)),
             }
         }
+    }
+
+    fn placed(
+        &self,
+        reading: &Reading,
+        (decision, by): (&Decision, ServedBy),
+        address: &Address,
+        epoch: Epoch,
+    ) -> Placed {
+        let mut placed = Placed::on(address, decision.reason);
+        placed.by = by;
+        placed.retries = self.retries(reading, by);
+        placed.guarded = decision.guard.map(|guard| Guarded {
+            node: address.node,
+            guard,
+            epoch,
+            age: now().saturating_duration_since(guard.flushed),
+        });
+        if reading.class == Class::Read {
+            self.worker.metrics.read(self.wishes(reading).consistency, placed.side);
+        }
+        placed
+    }
+
+    /// Waits for what a decision names; as what the cycle is to be decided then.
+    async fn wait_for(
+        &mut self,
+        (wait, reason): (Wait, Reason),
+        reading: &Reading,
+        (attempt, since): (Attempt, Instant),
+    ) -> Result<Attempt, Cause> {
+        let hold = self.worker.live().pool.failover_hold;
+        let began = now();
+        let then = match wait {
+            Wait::Primary => {
+                let primary = State::WaitingForPrimary;
+                if Box::pin(self.changed_within(primary, hold, since)).await? {
+                    return Ok(attempt);
+                }
+                return Err(self.refuse(Cause::NoPrimary { waited: hold }, reason));
+            }
+            Wait::Ticket => {
+                let patience = Pace::patience(self.wishes(reading).consistency);
+                Box::pin(self.ticket_answered(patience)).await;
+                Attempt::Answered
+            }
+            Wait::Replay(rest) => {
+                Box::pin(tokio::time::sleep(rest)).await;
+                Attempt::Answered
+            }
+            Wait::Fresh => {
+                let limit = self.wishes(reading).stale_wait;
+                let replica = State::WaitingForReplica;
+                let changed = Box::pin(self.changed_within(replica, limit, since)).await?;
+                if changed { attempt } else { Attempt::Stale(reason) }
+            }
+        };
+        self.worker.metrics.fence_wait.record(now().saturating_duration_since(began));
+        Ok(then)
     }
 
     /// What this cycle wants: the session's wishes, or the hint's.
@@ -285,7 +332,21 @@ impl Session {
         cause
     }
 
-    fn decide(&mut self, reading: &Reading, attempt: Attempt, topology: &Topology) -> Decision {
+    /// Under `strong` a read begins with a ticket: its answer covers all that was acknowledged so far.
+    fn take_read_ticket(&mut self, reading: &Reading, attempt: Attempt) {
+        let strong = self.wishes(reading).consistency == Consistency::Strong;
+        if strong && attempt == Attempt::First && reading.class == Class::Read {
+            self.worker.metrics.tickets.inc();
+            self.meaning.took(self.database.cluster.take_ticket());
+        }
+    }
+
+    fn decide(
+        &mut self,
+        reading: &Reading,
+        (attempt, since): (Attempt, Instant),
+        topology: &Topology,
+    ) -> Decision {
         if !self.database.returns_servers() {
             return on_primary(topology, Reason::SessionPool);
         }
@@ -295,23 +356,34 @@ impl Session {
             Attempt::First => {
                 newest.map(|answer| Pace { newest: answer.fence(), took: answer.took })
             }
-            Attempt::Answered => None,
+            Attempt::Answered | Attempt::Unproven => None,
             Attempt::Elsewhere if topology.primary().is_none() => None,
             Attempt::Elsewhere | Attempt::OnPrimary => {
                 return on_primary(topology, Reason::Retried);
             }
             Attempt::Stale(reason) => return on_primary(topology, reason),
         };
+        let now = now();
+        self.database.cluster.guards.borrow_mut().learn(topology, &answers);
+        let guards = self.database.cluster.guards.borrow();
+        let may_guard = attempt != Attempt::Unproven && self.may_run_twice(reading);
+        let guarding = Guarding {
+            odds: &guards,
+            answers: &answers,
+            waited: now.saturating_duration_since(since),
+        };
         let bound = self.meaning.settings().needs_primary();
+        let level = (self.wishes(reading).consistency, None);
         let ask = Ask {
             class: if bound { reading.class.max(Class::PrimaryRead) } else { reading.class },
             why: reading.why,
-            fence: self.meaning.fence(self.scope.newest(), &answers, topology.epoch),
+            fence: self.meaning.fence(level, self.scope.newest(), &answers, topology.epoch),
             wishes: reading.hinted.as_deref().unwrap_or_else(|| self.meaning.wishes()),
             route_from: reading.route_from(self.meaning.route_from()),
             last_read: self.meaning.last_read(),
             pace,
-            now: now(),
+            guards: may_guard.then_some(guarding),
+            now,
         };
         let decision = decide(&ask, topology, &*self.pools, self.worker.draw());
         if decision.reason == Reason::Write && reading.undecided {
@@ -321,13 +393,14 @@ impl Session {
     }
 
     /// Waits, for a bounded time, until the session's newest ticket is answered.
-    async fn ticket_answered(&mut self) {
+    async fn ticket_answered(&mut self, patience: Duration) {
         let epoch = self.epoch();
         let mut answers = self.database.cluster.answers.receiver();
-        let fence = self.meaning.fence(self.scope.newest(), &answers.borrow(), epoch);
+        let level = (Consistency::Strong, None);
+        let fence = self.meaning.fence(level, self.scope.newest(), &answers.borrow(), epoch);
         let FenceState::Pending(ticket) = fence else { return };
         let answered = answers.wait_for(|answers| answers.covering(ticket).is_some());
-        drop(tokio::time::timeout(Pace::PATIENCE.saturating_mul(2), answered).await);
+        drop(tokio::time::timeout(patience.saturating_mul(2), answered).await);
     }
 
     /// Waits for the next change of topology or answers; `false` once `limit` has passed.
@@ -361,12 +434,18 @@ impl Session {
     /// Only a cycle that is a transaction of its own runs twice; elsewhere only a read that stays
     /// inside of the database. Whose plan is stale was not run at all.
     fn retries(&self, reading: &Reading, by: ServedBy) -> Retries {
-        let alone = !self.group.open && self.status == TxStatus::Idle;
-        let harmless = reading.class <= Class::PrimaryRead && !reading.reaches_outside;
         Retries {
-            node: alone && harmless && matches!(by, ServedBy::Replica(_)),
-            stale_plan: alone && reading.columns == Columns::Asked,
+            node: self.may_run_twice(reading) && matches!(by, ServedBy::Replica(_)),
+            stale_plan: self.is_alone() && reading.columns == Columns::Asked,
         }
+    }
+
+    fn is_alone(&self) -> bool {
+        !self.group.open && self.status == TxStatus::Idle
+    }
+
+    fn may_run_twice(&self, reading: &Reading) -> bool {
+        self.is_alone() && reading.class <= Class::PrimaryRead && !reading.reaches_outside
     }
 }
 
@@ -382,6 +461,7 @@ impl Placed {
             by,
             reason,
             retries: Retries::default(),
+            guarded: None,
             refused: None,
         }
     }

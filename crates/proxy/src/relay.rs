@@ -12,19 +12,22 @@ use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
+use policy::Proof;
 use policy::prepared::{ClientStatements, SchemaNumber, columns_of};
 use policy::replies::{Learned, Show};
-use policy::reports::Reports;
+use policy::reports::{KnownReports, Reports};
 use policy::standby::{is_stale_plan, may_succeed_elsewhere};
-use wire::{ErrorFields, FrameError, ReplyScanner, SqlState, Step, TxStatus, tag};
+use wire::{ErrorFields, Frame, FrameError, ReplyScanner, SqlState, Step, TxStatus, tag};
 
 pub(crate) use self::event::{Event, Refusal, Retries};
 use self::input::Input;
 use crate::buffer::{Buffer, CHUNK, Outbox};
+use crate::guarded::Guarded;
 use crate::intake::End;
 use crate::noticed::Noticed;
 use crate::server::Server;
 use crate::stream::Stream;
+use crate::view::ClusterView;
 use crate::worker::Worker;
 
 /// One cycle's way through.
@@ -42,6 +45,8 @@ pub(crate) struct Relay<'a> {
     kept: &'a mut usize,
     /// Which first reply, if it is an error, may be hidden for a retry.
     pub(crate) retries: Retries,
+    /// What the server must prove before anything is shown, and in which cluster.
+    pub(crate) guarded: Option<(Guarded, &'a ClusterView)>,
     /// Bytes of `inbound` that are known to be no whole message yet.
     pub(crate) looked_at: usize,
     input: Input,
@@ -89,6 +94,7 @@ impl<'a> Relay<'a> {
             noticed,
             kept,
             retries: Retries::default(),
+            guarded: None,
             looked_at: 0,
             input,
             cleared: 0,
@@ -162,6 +168,9 @@ impl<'a> Relay<'a> {
     }
 
     fn finished(&self) -> Option<Event> {
+        if self.refused == Some(Refusal::Unproven) {
+            return Some(Event::Refused(Refusal::Unproven));
+        }
         if !self.server.replies.is_empty()
             || !self.server.outbox.is_empty()
             || !self.server.inbox.is_empty()
@@ -261,29 +270,28 @@ impl<'a> Relay<'a> {
                 Step::More => return Ok(()),
                 Step::Pass(count) => self.pass(count, as_is, own),
                 Step::Message { frame, missing } => {
-                    let length = frame.bytes.len();
-                    let tag = frame.tag;
+                    let (tag, length) = (frame.tag, frame.bytes.len());
                     let status = frame.body.first().copied().and_then(TxStatus::from_byte);
                     let refusal = match tag {
                         tag::ERROR if !own => self.refusal(&wire::parse_error(frame.body)),
                         _ => None,
                     };
                     self.noticed.notice(self.server, &frame);
-                    if let (tag::PARAMETER_STATUS, Ok((name, value))) =
-                        (tag, wire::parameter_status(frame.body))
+                    let reports = &mut self.server.reports;
+                    if reported(&frame, reports, &self.worker.reports)
+                        && !own
+                        && self.refused.is_none()
                     {
-                        let reports = &mut self.server.reports;
-                        *reports = self.worker.reports.with(reports, name, value);
-                        if !own && self.refused.is_none() {
-                            *self.told = Rc::clone(reports);
-                        }
+                        *self.told = Rc::clone(reports);
                     }
+                    let proves = self.server.replies.proves();
                     let (show, learned) = self.server.replies.see(tag);
-                    if let Some(Learned::Described(statement)) = &learned
-                        && missing == 0
-                    {
-                        // A change shows where it matters: the next server's answer differs again.
-                        let _columns = statement.describes(columns_of(frame.body), self.schema);
+                    if missing == 0 {
+                        described(learned.as_ref(), &frame, self.schema);
+                    }
+                    if proves && self.is_disproved(tag) {
+                        self.server.inbox.consume(length);
+                        return Ok(());
                     }
                     if missing > 0 {
                         // The beginning of an answer is none.
@@ -311,6 +319,26 @@ impl<'a> Relay<'a> {
                 }
             }
         }
+    }
+
+    /// Whether a reply to the guard says that the read must not be served here.
+    fn is_disproved(&mut self, reply: u8) -> bool {
+        match reply {
+            tag::PARSE_COMPLETE => self.server.statements.insert(crate::guarded::STATEMENT),
+            // It may not be prepared as was thought: let the next session have another server.
+            tag::ERROR => self.server.spoiled = true,
+            _ => {}
+        }
+        let Some((guarded, cluster)) = self.guarded.filter(|_| reply == tag::READY) else {
+            return false;
+        };
+        let value = self.noticed.proof.take();
+        let proof = guarded.judge(value.as_deref(), cluster, &self.worker.metrics);
+        if proof == Proof::Passed {
+            return false;
+        }
+        self.refused = Some(Refusal::Unproven);
+        true
     }
 
     /// Tells the client, before it sees the first reply, what its server reports otherwise than what
@@ -465,5 +493,23 @@ impl<'a> Relay<'a> {
             Learned::Described(_) => {}
             Learned::Closed(name) | Learned::Forgotten(name) => self.statements.remove(&name),
         }
+    }
+}
+
+/// Takes note of what a server reports of itself, if that is what the message does.
+fn reported(frame: &Frame<'_>, reports: &mut Rc<Reports>, known: &KnownReports) -> bool {
+    if frame.tag != tag::PARAMETER_STATUS {
+        return false;
+    }
+    let Ok((name, value)) = wire::parameter_status(frame.body) else { return false };
+    *reports = known.with(reports, name, value);
+    true
+}
+
+/// Takes note of a statement's columns, if that is what the message says.
+fn described(learned: Option<&Learned>, frame: &Frame<'_>, schema: SchemaNumber) {
+    if let Some(Learned::Described(statement)) = learned {
+        // A change shows where it matters: the next server's answer differs again.
+        let _columns = statement.describes(columns_of(frame.body), schema);
     }
 }

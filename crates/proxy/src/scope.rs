@@ -7,21 +7,29 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use policy::{Scope, Ticket};
+use policy::{Scope, Ticket, Tickets, Wal};
 
-/// The newest ticket that anybody of a scope took.
+/// The newest tickets that anybody of a scope took.
 #[derive(Debug, Default)]
-pub(crate) struct ScopeFence(AtomicU64);
+pub(crate) struct ScopeFence {
+    flushed: AtomicU64,
+    inserted: AtomicU64,
+}
 
 impl ScopeFence {
-    /// The newest ticket.
-    pub(crate) fn newest(&self) -> Ticket {
-        Ticket(self.0.load(Ordering::Acquire))
+    /// The newest tickets.
+    pub(crate) fn newest(&self) -> Tickets {
+        let newest = |of: &AtomicU64| Ticket(of.load(Ordering::Acquire));
+        Tickets { flushed: newest(&self.flushed), inserted: newest(&self.inserted) }
     }
 
     /// Takes note of a ticket.
-    pub(crate) fn took(&self, ticket: Ticket) {
-        self.0.fetch_max(ticket.0, Ordering::AcqRel);
+    pub(crate) fn took(&self, wal: Wal, ticket: Ticket) {
+        let newest = match wal {
+            Wal::Flushed => &self.flushed,
+            Wal::Inserted => &self.inserted,
+        };
+        newest.fetch_max(ticket.0, Ordering::AcqRel);
     }
 }
 
@@ -82,18 +90,18 @@ mod tests {
         let (user, database): (Arc<str>, Arc<str>) = (Arc::from("u"), Arc::from("d"));
         let here = IpAddr::from([127, 0, 0, 1]);
         let first = scopes.of(Scope::Client, &cluster, (here, &user, &database));
-        first.took(Ticket(7));
+        first.took(Wal::Inserted, Ticket(7));
         assert_eq!(
-            scopes.of(Scope::Client, &cluster, (here, &user, &database)).newest(),
+            scopes.of(Scope::Client, &cluster, (here, &user, &database)).newest().newest(),
             Ticket(7)
         );
         let there = IpAddr::from([127, 0, 0, 2]);
         assert_eq!(
-            scopes.of(Scope::Client, &cluster, (there, &user, &database)).newest(),
+            scopes.of(Scope::Client, &cluster, (there, &user, &database)).newest().newest(),
             Ticket(0)
         );
         assert_eq!(
-            scopes.of(Scope::Connection, &cluster, (here, &user, &database)).newest(),
+            scopes.of(Scope::Connection, &cluster, (here, &user, &database)).newest().newest(),
             Ticket(0)
         );
     }

@@ -20,6 +20,7 @@ use crate::database::Database;
 use crate::error::{Cause, Lost};
 use crate::forward::Forward;
 use crate::group::Group;
+use crate::guarded::Guarded;
 use crate::intake::{End, GATHER_PARSE, Gathered, gather};
 use crate::metrics::Side;
 use crate::noticed::{News, Noticed};
@@ -187,6 +188,7 @@ impl Session {
                     reading.doubt(code);
                     attempt = Attempt::OnPrimary;
                 }
+                Relayed::Unproven => attempt = Attempt::Unproven,
                 Relayed::Stale => {
                     let stale = self.bound(cycle);
                     self.renew(&stale);
@@ -284,6 +286,9 @@ impl Session {
     fn forward(&mut self, cycle: Cycle, reading: &Reading, placed: &Placed) -> Result<(), Ending> {
         let max_prepared = self.worker.live().pool.max_prepared_statements;
         self.bring_server();
+        if let (Some(_), Some(lease)) = (&placed.guarded, self.lease.as_mut()) {
+            Guarded::put(lease.server());
+        }
         let settings = Rc::clone(self.meaning.settings());
         let as_meant = self.as_meant(&settings);
         let Some(lease) = self.lease.as_mut() else { return Ok(()) };
@@ -335,10 +340,11 @@ impl Session {
             meaning: &mut self.meaning,
             greeted: &self.greeted,
             reading,
-            cluster: &self.database.cluster,
+            database: &self.database,
             scope: &self.scope,
             worker: &self.worker,
             by: placed.by,
+            opened: server.opened,
             settled: None,
         };
         let mut relay = Relay::new(
@@ -350,6 +356,7 @@ impl Session {
             &mut noticed,
         );
         relay.retries = placed.retries;
+        relay.guarded = placed.guarded.map(|guarded| (guarded, &*self.database.cluster));
         relay.ends(cycle.end);
         self.peer.timer.works();
         let run = self.peer.unless_ended(relay.run(&mut closing));
@@ -387,6 +394,10 @@ impl Session {
                 tracing::debug!(node = %placed.node, "a statement's tables have changed: prepared anew");
                 self.refused(noticed.status);
                 Ok(Relayed::Stale)
+            }
+            Event::Refused(Refusal::Unproven) => {
+                self.unproven();
+                Ok(Relayed::Unproven)
             }
             Event::Refused(Refusal::Node(code)) => {
                 tracing::info!(node = %placed.node, code = code.as_str(), "a replica refused a read: retried elsewhere");
@@ -491,6 +502,8 @@ enum Relayed {
     Refused(SqlState),
     /// The same, because of the node: another replica may answer, too.
     Lost,
+    /// The client saw nothing: the replica could not prove that it has passed the fence.
+    Unproven,
     /// The client saw nothing; its statements have to be prepared anew.
     Stale,
 }

@@ -2,14 +2,18 @@
 
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use policy::replies::Expect;
 use policy::reports::Reports;
-use policy::session::{Hold, LEFTOVERS, Seen, ServedBy, ServerSettings, Settled, TakeTicket};
+use policy::session::{
+    CommitDefault, Hold, LEFTOVERS, Seen, ServedBy, ServerSettings, Settled, TakeTicket,
+};
 use policy::{Role, Signal};
 use sql::Effect;
 use wire::TxStatus;
 
+use crate::database::Database;
 use crate::error::{Cause, Lost};
 use crate::group::Deallocates;
 use crate::noticed::{News, Noticed};
@@ -19,7 +23,6 @@ use crate::relay::Settle;
 use crate::scope::ScopeFence;
 use crate::server::Server;
 use crate::session::{Changed, Ending, Session};
-use crate::view::ClusterView;
 use crate::worker::{Worker, now};
 
 const TEMPORARY: Effect = Effect::Pin(sql::Pin::TemporaryRelation);
@@ -30,10 +33,12 @@ pub(crate) struct Closing<'a> {
     pub(crate) meaning: &'a mut policy::session::Session,
     pub(crate) greeted: &'a Reports,
     pub(crate) reading: &'a Reading,
-    pub(crate) cluster: &'a ClusterView,
+    pub(crate) database: &'a Database,
     pub(crate) scope: &'a ScopeFence,
     pub(crate) worker: &'a Worker,
     pub(crate) by: ServedBy,
+    /// When the cycle's server was opened.
+    pub(crate) opened: Instant,
     pub(crate) settled: Option<Settled>,
 }
 
@@ -55,6 +60,8 @@ impl Settle for Closing<'_> {
             status,
             last: noticed.last,
             failed: noticed.error.is_some(),
+            modified: noticed.modified > 0,
+            commits: self.commits(),
             by: self.by,
             at: now(),
             reports,
@@ -68,11 +75,11 @@ impl Settle for Closing<'_> {
             TakeTicket::Nobody => {}
             TakeTicket::Session => {
                 self.worker.metrics.tickets.inc();
-                self.meaning.took(self.cluster.take_ticket());
+                self.meaning.took(self.database.cluster.take_ticket());
             }
-            TakeTicket::Scope => {
+            TakeTicket::Scope(wal) => {
                 self.worker.metrics.tickets.inc();
-                self.scope.took(self.cluster.take_ticket());
+                self.scope.took(wal, self.database.cluster.take_ticket());
             }
         }
         // A transaction that failed has undone its settings already.
@@ -84,6 +91,14 @@ impl Settle for Closing<'_> {
 }
 
 impl Closing<'_> {
+    /// How the cycle's server commits where its session does not say otherwise.
+    fn commits(&self) -> CommitDefault {
+        let synchronously = matches!(self.by, ServedBy::Primary(_))
+            && self.database.cluster.answers.newest().commits_synchronously(self.opened)
+            && self.database.catalog().is_some_and(|catalog| catalog.leaves_commits_alone());
+        if synchronously { CommitDefault::Synchronous } else { CommitDefault::Unknown }
+    }
+
     /// A `RESET` took the server to its own default and the session to what it asked for at login,
     /// which the server will be brought to before it is used again: the client is told that.
     fn correct(&self, out: &mut Vec<u8>) {
@@ -300,6 +315,14 @@ impl Session {
         if let (Some(lease), Some(TxStatus::Idle)) = (self.lease.take(), status) {
             lease.give_back();
         }
+    }
+
+    /// A guard failed: the server finishes what nobody waits for, and then goes back.
+    pub(crate) fn unproven(&mut self) {
+        self.group.clear();
+        let Some(mut lease) = self.lease.take() else { return };
+        lease.server().unnamed = None;
+        crate::guarded::drain(lease, Rc::clone(&self.worker));
     }
 
     /// The server is gone; control is told.

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use policy::{Answers, NodeId, Signal, Ticket, Topology};
+use policy::{Answers, Guards, NodeId, Signal, Ticket, Topology};
 use tokio::sync::watch;
 
 use crate::config::ClusterLink;
@@ -50,6 +50,8 @@ pub(crate) struct ClusterView {
     pub(crate) topology: Watched<Topology>,
     pub(crate) answers: Watched<Answers>,
     pub(crate) catalogs: Watched<Catalogs>,
+    /// When guards are worth trying, as this worker has seen.
+    pub(crate) guards: RefCell<Guards>,
     link: ClusterLink,
 }
 
@@ -60,6 +62,7 @@ impl ClusterView {
             topology: Watched::new(link.topology.clone()),
             answers: Watched::new(link.answers.clone()),
             catalogs: Watched::new(link.catalogs.clone()),
+            guards: RefCell::default(),
             link: link.clone(),
         })
     }

@@ -101,7 +101,7 @@ fn nothing_known(cluster: &str) -> Topology {
         epoch: Epoch::default(),
         leader: Leader::Missing { since: tokio::time::Instant::now().into_std() },
         nodes: Vec::new(),
-        flush: None,
+        sampled: None,
     }
 }
 

@@ -37,14 +37,14 @@ pub const FORBIDDEN_OPERATORS: &[&str] = &["#@#"];
 
 /// Rows as the catalog's queries give them.
 const ROWS: &[(CatalogPart, &[&str])] = &[
-    (CatalogPart::Functions, &["20001", "public", "vol", "v", "f", "f", "n", ""]),
-    (CatalogPart::Functions, &["20002", "public", "stab", "s", "f", "f", "n", ""]),
-    (CatalogPart::Functions, &["20003", "app", "of_row", "v", "t", "f", "n", ""]),
-    (CatalogPart::Functions, &["20004", "public", "by_default", "i", "f", "f", "n", ""]),
-    (CatalogPart::Functions, &["20005", "public", "immut", "i", "f", "f", "n", ""]),
-    (CatalogPart::Functions, &["20006", "public", "overloaded", "s", "f", "f", "n", ""]),
-    (CatalogPart::Functions, &["20007", "app", "overloaded", "v", "f", "f", "n", ""]),
-    (CatalogPart::Functions, &["20010", "public", "Vol", "v", "f", "f", "n", ""]),
+    (CatalogPart::Functions, &["20001", "public", "vol", "v", "f", "f", "n", "", "f"]),
+    (CatalogPart::Functions, &["20002", "public", "stab", "s", "f", "f", "n", "", "f"]),
+    (CatalogPart::Functions, &["20003", "app", "of_row", "v", "t", "f", "n", "", "f"]),
+    (CatalogPart::Functions, &["20004", "public", "by_default", "i", "f", "f", "n", "", "f"]),
+    (CatalogPart::Functions, &["20005", "public", "immut", "i", "f", "f", "n", "", "f"]),
+    (CatalogPart::Functions, &["20006", "public", "overloaded", "s", "f", "f", "n", "", "f"]),
+    (CatalogPart::Functions, &["20007", "app", "overloaded", "v", "f", "f", "n", "", "f"]),
+    (CatalogPart::Functions, &["20010", "public", "Vol", "v", "f", "f", "n", "", "f"]),
     (CatalogPart::Calls, &["f", "20004", "1574", "pg_catalog", "nextval"]),
     (CatalogPart::Operators, &["public", "#@#", "20001", "public", "vol"]),
     (CatalogPart::Operators, &["public", "&&&", "20002", "public", "stab"]),
@@ -115,7 +115,7 @@ impl Database {
             row(CatalogPart::Relations, &[&next(), "public", name, "r", "p"]);
         }
         for name in &harmless.functions {
-            row(CatalogPart::Functions, &[&next(), "public", name, "s", "f", "f", "n", ""]);
+            row(CatalogPart::Functions, &[&next(), "public", name, "s", "f", "f", "n", "", "f"]);
         }
         for name in &harmless.types {
             row(CatalogPart::Types, &[&next(), "public", name, ""]);

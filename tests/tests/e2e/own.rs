@@ -93,7 +93,7 @@ async fn a_bad_value_is_refused_and_changes_nothing() {
     let client = reader(&weir).await;
     for sql in [
         "SET weir.route = 'sideways'",
-        "SET weir.consistency = 'strong'",
+        "SET weir.consistency = 'stronger'",
         "SET weir.max_lag = 'soon'",
         "SET weir.min_lsn = '0/1'",
         "SET weir.nothing = '1'",

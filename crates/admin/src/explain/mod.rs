@@ -124,6 +124,7 @@ pub fn explain(question: &Question, view: &View<'_>) -> Result<Explanation, Expl
         fence: FenceState::Open,
         last_read: None,
         pace: None,
+        guards: None,
         now: view.now,
     };
     let decision = match view.rules.mode {
@@ -209,7 +210,7 @@ impl Place {
             Target::Wait(Wait::Primary) => {
                 ("wait", None, Some("for a primary, up to failover_hold"))
             }
-            Target::Wait(Wait::Fresh | Wait::Ticket) => {
+            Target::Wait(Wait::Fresh | Wait::Ticket | Wait::Replay(_)) => {
                 ("wait", None, Some("for a replica to be fresh enough, up to stale_wait"))
             }
             Target::Refuse(refusal) => ("refuse", None, Some(refusal.message())),

@@ -15,8 +15,8 @@ use admin::State;
 use control::Command;
 use policy::cluster::MembershipError;
 use policy::{
-    Epoch, Gate, Health, Leader, Lsn, NodeId, NodeView, Position, Preferences, Role, Timeline,
-    Topology,
+    Epoch, Fence, Gate, Health, Leader, Lsn, NodeId, NodeView, Position, Preferences, Role,
+    Sampled, Timeline, Topology,
 };
 use proxy::config::{
     Auth, AuthMethod, ClientTls, ClusterLink, DatabaseLimits, DatabaseRules, Databases, Live,
@@ -225,7 +225,10 @@ fn made_by_hand() -> Topology {
         epoch: Epoch(1),
         leader: Leader::Node { id: NodeId(1), timeline: Timeline(1) },
         nodes: vec![node(1, "a", Role::Primary), fresh, node(3, "c", Role::Replica)],
-        flush: Some(Lsn(0x100)),
+        sampled: Some(Sampled {
+            sent: now,
+            flush: Fence { timeline: Timeline(1), lsn: Lsn(0x100) },
+        }),
     }
 }
 
@@ -243,6 +246,7 @@ fn node(id: u32, name: &str, role: Role) -> NodeView {
         observed: None,
         fresh_at: None,
         lag_bytes: None,
+        worst_lag: None,
     }
 }
 

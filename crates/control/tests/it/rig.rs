@@ -267,6 +267,6 @@ fn nothing() -> Topology {
         epoch: policy::Epoch(0),
         leader: Leader::Missing { since: tokio::time::Instant::now().into_std() },
         nodes: Vec::new(),
-        flush: None,
+        sampled: None,
     }
 }

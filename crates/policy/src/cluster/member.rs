@@ -8,7 +8,7 @@ use super::observation::{Observation, Observed};
 use super::verdict::{Claim, Claimant, Crown, Presence};
 use crate::lag::Ring;
 use crate::lsn::{Fence, Lsn, Position, Timeline};
-use crate::topology::{Gate, Health, NodeId, NodeView, Role};
+use crate::topology::{Gate, Health, NodeId, NodeView, Role, Sampled};
 
 /// A member and all that was seen of it.
 #[derive(Debug)]
@@ -57,11 +57,18 @@ pub(super) struct Replay {
     /// A standby that crashed opens at its last restartpoint, and may show less than it did
     /// before. Nothing that it showed was newer than the primary's flush position is now.
     withheld_since: Option<Instant>,
+    /// Set when a connection to it broke, until it is measured anew.
+    doubted_since: Option<Instant>,
     /// Since when it is asked often, because a fence waits for it.
     urgent_since: Option<Instant>,
     /// Whether its replay moved since then.
     moved: bool,
+    /// The longest that its bound grew before it was measured anew, and when that was seen.
+    worst: Option<(Duration, Instant)>,
 }
+
+/// For how long it is remembered how far a replica was behind.
+const REMEMBERED: Duration = Duration::from_secs(5);
 
 impl Member {
     pub(super) fn new(id: NodeId, spec: NodeSpec) -> Self {
@@ -191,13 +198,13 @@ impl Member {
     }
 
     /// The node as routing sees it.
-    pub(super) fn view(&self, role: Role, samples: Option<(Timeline, &Ring)>) -> NodeView {
-        let replay =
-            (role == Role::Replica && self.replay.withheld_since.is_none()).then_some(self.replay);
+    pub(super) fn view(&self, role: Role, sampled: Option<Sampled>, now: Instant) -> NodeView {
+        let replay = (role == Role::Replica && self.replay.counts()).then_some(self.replay);
         let position = replay.and_then(|replay| replay.position);
         let behind = |position: Position| {
-            let (_, ring) = samples.filter(|(on, _)| position.timeline == Some(*on))?;
-            ring.newest().map(|newest| newest.flush.bytes_since(position.replay))
+            let flush = sampled?.flush;
+            (position.timeline == Some(flush.timeline))
+                .then(|| flush.lsn.bytes_since(position.replay))
         };
         NodeView {
             id: self.id,
@@ -212,6 +219,7 @@ impl Member {
             observed: replay.and_then(|replay| replay.observed),
             fresh_at: replay.and_then(|replay| replay.fresh_at),
             lag_bytes: position.and_then(behind),
+            worst_lag: replay.and_then(|replay| replay.worst(now)),
         }
     }
 }
@@ -228,6 +236,16 @@ impl Claim {
 }
 
 impl Replay {
+    /// Whether what was measured says what the node shows now.
+    fn counts(&self) -> bool {
+        self.withheld_since.is_none() && self.doubted_since.is_none()
+    }
+
+    /// The node may have restarted at this moment.
+    pub(super) fn doubt(&mut self, now: Instant) {
+        self.doubted_since = Some(now);
+    }
+
     /// Nothing that is shown counts until it is newer than `since`.
     fn withheld(since: Instant) -> Self {
         Self { withheld_since: Some(since), ..Self::default() }
@@ -251,6 +269,7 @@ impl Replay {
         self.moved |= replay != reached;
         self.position = replay.map(|replay| Position { timeline, replay });
         self.observed = Some(sent);
+        self.doubted_since = self.doubted_since.filter(|since| sent <= *since);
     }
 
     /// Looks how fresh the replay is, after it or the primary's samples moved.
@@ -259,12 +278,30 @@ impl Replay {
         else {
             return;
         };
+        self.remember();
         // An older, finer answer outlives the thinning of the ring.
         self.fresh_at = self.fresh_at.max(ring.freshest_reached(position.replay));
         if self.withheld_since.is_some_and(|since| self.fresh_at.is_some_and(|fresh| fresh > since))
         {
             self.withheld_since = None;
         }
+    }
+
+    /// Takes note of how far the bound has grown by the time of the newest probe.
+    fn remember(&mut self) {
+        let Some((fresh_at, observed)) = self.fresh_at.zip(self.observed) else { return };
+        let grown = observed.saturating_duration_since(fresh_at);
+        let longest =
+            self.worst.filter(|(_, at)| observed.saturating_duration_since(*at) < REMEMBERED);
+        if longest.is_none_or(|(worst, _)| worst <= grown) {
+            self.worst = Some((grown, observed));
+        }
+    }
+
+    /// How far it was behind lately.
+    pub(super) fn worst(&self, now: Instant) -> Option<Duration> {
+        let lately = |at: Instant| now.saturating_duration_since(at) < REMEMBERED;
+        self.worst.filter(|(_, at)| lately(*at)).map(|(worst, _)| worst)
     }
 
     /// Forgets what it was dated by: another primary's samples follow.

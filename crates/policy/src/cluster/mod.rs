@@ -24,8 +24,8 @@ use verdict::{Claimant, Crown, Verdict};
 
 use crate::clock::Answer;
 use crate::lag::Ring;
-use crate::lsn::{Fence, Timeline};
-use crate::topology::{Epoch, Leader, NodeId, Topology};
+use crate::lsn::{Fence, Lsn, Timeline};
+use crate::topology::{Epoch, Leader, NodeId, Sampled, Topology};
 
 /// One cluster: its members, what was seen of them, and the verdict on who leads.
 #[derive(Debug)]
@@ -43,6 +43,8 @@ pub struct Cluster {
     next_id: u32,
     /// The current or last primary's samples, all of its timeline.
     ring: Option<(Timeline, Ring)>,
+    /// The newest of them, as the primary said it.
+    sampled: Option<Sampled>,
     /// Where the clock's newest answer wants replicas to be.
     target: Option<Fence>,
     /// The latest moment that was told.
@@ -65,6 +67,7 @@ impl Cluster {
             members: Vec::new(),
             next_id: 0,
             ring: None,
+            sampled: None,
             target: None,
             now,
             events: Vec::new(),
@@ -82,11 +85,11 @@ impl Cluster {
             self.events.push(Event::NodeUp { node: id });
         }
         self.judge(observation.sent);
-        if let Observed::Writable { timeline, flush, .. } = observation.state
+        if let Observed::Writable { timeline, flush, mark } = observation.state
             && self.leader == (Leader::Node { id, timeline })
-            && let Some((_, ring)) = &mut self.ring
         {
-            ring.push(observation.sent, flush);
+            let flush = Fence { timeline, lsn: flush };
+            self.sample(Sampled { sent: observation.sent, flush }, mark);
         }
         self.date();
         std::mem::take(&mut self.events)
@@ -114,9 +117,7 @@ impl Cluster {
         if !led || answer.epoch != self.epoch {
             return;
         }
-        if let Some((_, ring)) = &mut self.ring {
-            ring.push(answer.sent, answer.flush);
-        }
+        self.sample(Sampled { sent: answer.sent, flush: answer.flushed() }, answer.mark);
         let mark = answer.fence();
         if self.target.is_none_or(|target| target.lsn < mark.lsn) {
             for member in &mut self.members {
@@ -127,13 +128,32 @@ impl Cluster {
         self.date();
     }
 
+    /// Takes in where the primary was.
+    fn sample(&mut self, sampled: Sampled, mark: Lsn) {
+        if let Some((_, ring)) = &mut self.ring {
+            ring.push(sampled.sent, mark);
+        }
+        if self.sampled.is_none_or(|newest| newest.sent < sampled.sent) {
+            self.sampled = Some(sampled);
+        }
+    }
+
+    /// Takes in that a connection to a node broke: it may have restarted, and show less than it did.
+    ///
+    /// What was measured counts again once a probe was answered that was sent after this.
+    pub fn lost(&mut self, id: NodeId, now: Instant) {
+        if let Some(member) = self.members.iter_mut().find(|member| member.id == id) {
+            member.replay.doubt(now);
+        }
+    }
+
     /// The cluster as routing sees it from now on; each one has a higher generation.
     pub fn topology(&mut self, now: Instant) -> Topology {
         self.judge(now);
         self.generation = self.generation.saturating_add(1);
         let leader = self.leader_id();
-        let samples = self.ring.as_ref().map(|(timeline, ring)| (*timeline, ring));
-        let view = |member: &Member| member.view(member.role(self.system, leader), samples);
+        let (sampled, now) = (self.sampled, self.now);
+        let view = |member: &Member| member.view(member.role(self.system, leader), sampled, now);
         Topology {
             cluster: self.name.clone(),
             system: self.system,
@@ -141,7 +161,7 @@ impl Cluster {
             epoch: self.epoch,
             leader: self.leader,
             nodes: self.members.iter().map(view).collect(),
-            flush: samples.and_then(|(_, ring)| ring.newest()).map(|newest| newest.flush),
+            sampled: self.sampled,
         }
     }
 
@@ -229,6 +249,7 @@ impl Cluster {
             Some(_) => self.events.push(Event::PrimaryRestarted { node: id, epoch }),
             None => {
                 self.ring = Some((timeline, Ring::default()));
+                self.sampled = None;
                 self.members.iter_mut().for_each(|member| member.replay.undate());
                 self.events.push(Event::PrimaryElected { node: id, timeline, epoch });
             }

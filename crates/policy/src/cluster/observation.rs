@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use crate::lsn::{Lsn, Timeline, WalGeometry};
+use crate::lsn::{Lsn, Timeline};
 
 /// One probe's answer, read in a single query so that its parts belong together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,12 +24,10 @@ pub enum Observed {
     Writable {
         /// First 8 hex digits of `pg_walfile_name(pg_current_wal_insert_lsn())`.
         timeline: Timeline,
-        /// `pg_current_wal_insert_lsn()`, as the server said it.
-        insert: Lsn,
         /// `pg_current_wal_flush_lsn()`.
         flush: Lsn,
-        /// Block and segment size, to round `insert`.
-        wal: WalGeometry,
+        /// What a replica must have replayed to be as fresh as this: see [`Marks`](crate::lag::Marks).
+        mark: Lsn,
     },
     /// `pg_is_in_recovery()` is true.
     Standby {

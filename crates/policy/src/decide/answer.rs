@@ -1,9 +1,11 @@
 //! What is decided, in closed sets of words that metrics, logs, explain and tests share.
 
 use std::fmt;
+use std::time::Duration;
 
 use sql::Pin;
 
+use crate::guard::Guard;
 use crate::lag::Lag;
 use crate::lsn::Fence;
 use crate::topology::NodeId;
@@ -28,8 +30,10 @@ pub enum Wait {
     Primary,
     /// A replica to become fresh enough: bounded by `stale_wait`; after it, the primary serves.
     Fresh,
-    /// The answer to the read's ticket: bounded by twice [`Pace::PATIENCE`](super::Pace::PATIENCE).
+    /// The answer to the read's ticket: bounded by twice [`Pace::patience`](super::Pace::patience).
     Ticket,
+    /// This long, for replicas to replay what was flushed just now; a guard is likely to pass then.
+    Replay(Duration),
 }
 
 /// Why a cycle is refused.
@@ -98,6 +102,8 @@ pub struct Decision {
     pub reason: Reason,
     /// The fence that the chosen replica has passed, if any was asked for.
     pub fence: Option<Fence>,
+    /// What the chosen replica must prove before the client sees anything of its answer.
+    pub guard: Option<Guard>,
 }
 
 /// Whether a node may serve a read, or the first thing against it.

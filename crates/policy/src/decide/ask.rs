@@ -4,9 +4,10 @@ use std::time::{Duration, Instant};
 
 use sql::{Class, Why};
 
-use crate::clock::Ticket;
+use crate::clock::{Answers, Ticket};
+use crate::guard::Guards;
 use crate::lsn::Fence;
-use crate::rules::Preferences;
+use crate::rules::{Consistency, Preferences};
 use crate::topology::NodeId;
 
 /// All that a decision depends on, besides the topology.
@@ -20,14 +21,27 @@ pub struct Ask<'a> {
     pub wishes: &'a Preferences,
     /// Where `wishes.route` came from, for the reason.
     pub route_from: RouteFrom,
-    /// What the read must not be older than; asked only under `consistency: session`.
+    /// What the read must not be older than: [`Session::fence`](crate::session::Session::fence) of its level.
     pub fence: FenceState,
     /// The replica that served this session's last read, for monotonic reads.
     pub last_read: Option<LastRead>,
     /// The clock's newest answer, if the read may wait for the next one.
     pub pace: Option<Pace>,
+    /// What is known of guards, if the read may carry one.
+    pub guards: Option<Guarding<'a>>,
     /// Now.
     pub now: Instant,
+}
+
+/// What a guard rests on.
+#[derive(Debug, Clone, Copy)]
+pub struct Guarding<'a> {
+    /// How likely each replica has what was flushed lately.
+    pub odds: &'a Guards,
+    /// What the clock was answered lately: since when WAL was flushed.
+    pub answers: &'a Answers,
+    /// How long the read has waited so far.
+    pub waited: Duration,
 }
 
 /// How the LSN clock goes, to tell whether a pending ticket is worth waiting for.
@@ -40,8 +54,21 @@ pub struct Pace {
 }
 
 impl Pace {
-    /// The longest that a read waits for its ticket: no longer than it gains by a replica.
+    /// The longest that a read waits for its ticket, or for a replica to replay: no longer than it gains
+    /// by a replica.
     pub const PATIENCE: Duration = Duration::from_millis(2);
+
+    /// The same under `strong`, where every read needs a ticket.
+    pub const STRONG_PATIENCE: Duration = Duration::from_millis(10);
+
+    /// How long a read of this level waits.
+    #[must_use]
+    pub const fn patience(level: Consistency) -> Duration {
+        match level {
+            Consistency::Eventual | Consistency::Session => Self::PATIENCE,
+            Consistency::Strong => Self::STRONG_PATIENCE,
+        }
+    }
 }
 
 /// Which layer set the route.

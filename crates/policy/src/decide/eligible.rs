@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use super::answer::{Eligibility, Reason};
 use super::ask::{Ask, FenceState, LastRead};
-use crate::lag::Lag;
-use crate::lsn::{Fence, Position, Timeline};
+use crate::lsn::{Fence, Timeline};
 use crate::rules::{Consistency, OnNoPrimary, Route};
 use crate::topology::{Gate, Health, NodeView, Role, Topology};
 
@@ -14,59 +13,88 @@ pub(super) struct Judge<'a> {
     ask: &'a Ask<'a>,
     /// The primary's timeline; `None` without a primary.
     timeline: Option<Timeline>,
-    /// The oldest data that may be shown, if there is a bound.
-    max_lag: Option<Duration>,
-    /// Under `session`: the last read, and its node's position if that was measured since.
-    last: Option<(LastRead, Option<Position>)>,
+    bounds: Bounds,
+    /// But under `eventual`: the last read, and what it showed at most, if that is known.
+    last: Option<(LastRead, Option<Fence>)>,
+}
+
+/// The oldest data that may be shown.
+#[derive(Clone, Copy, Default)]
+struct Bounds {
+    time: Option<Duration>,
+    bytes: Option<u64>,
 }
 
 impl<'a> Judge<'a> {
     /// Resolves what doesn't depend on the node: bounds that are waived, the last read's node.
     pub(super) fn new(ask: &'a Ask<'a>, topology: &Topology) -> Self {
         let timeline = topology.primary().and_then(|_| topology.timeline());
+        let wishes = ask.wishes;
         // Without a primary, every replica's bound grows, whatever its data.
-        let waived = timeline.is_none() && ask.wishes.on_no_primary == OnNoPrimary::Serve;
-        let ignored = ask.wishes.route == Route::Replica;
-        let last_read = ask.last_read.filter(|_| ask.wishes.consistency == Consistency::Session);
+        let waived = timeline.is_none() && wishes.on_no_primary == OnNoPrimary::Serve;
+        let ignored = wishes.route == Route::Replica;
+        let bounds = Bounds { time: wishes.max_lag, bytes: wishes.max_lag_bytes };
+        let last_read = ask.last_read.filter(|_| wishes.consistency != Consistency::Eventual);
         Self {
             ask,
             timeline,
-            max_lag: ask.wishes.max_lag.filter(|_| !waived && !ignored),
-            last: last_read.map(|last| (last, measured_since(last, topology))),
+            bounds: if waived || ignored { Bounds::default() } else { bounds },
+            last: last_read.map(|last| (last, shown_by(last, topology))),
         }
     }
 
     /// Whether the node may serve the read, or the first thing against it.
     pub(super) fn of(&self, node: &NodeView) -> Eligibility {
-        match (node.role, node.gate, node.health) {
-            (Role::Primary, _, _) => return Eligibility::IsPrimary,
-            (Role::Unknown, _, _) => return Eligibility::RoleUnknown,
-            (Role::Replica, Gate::Draining, _) => return Eligibility::Draining,
-            (Role::Replica, Gate::Open, Health::Down | Health::Unknown) => {
-                return Eligibility::Down;
-            }
-            (Role::Replica, Gate::Open, Health::Up) => {}
+        if let Some(objection) = takes_no_reads(node) {
+            return objection;
         }
-        if self.ask.wishes.consistency == Consistency::Session {
-            if let Some(objection) = self.behind_fence(node) {
-                return objection;
-            }
-            if !self.is_monotonic(node) {
-                return Eligibility::NotMonotonic;
-            }
+        if let Some(objection) = self.behind_fence(node) {
+            return objection;
         }
-        match (self.max_lag, node.lag(self.ask.now)) {
-            (Some(_), Lag::Unknown) => Eligibility::LagUnknown,
-            (Some(bound), Lag::AtMost(lag)) if lag > bound => Eligibility::TooFarBehind,
-            (None, _) | (Some(_), Lag::AtMost(_)) => Eligibility::Eligible,
+        if !self.is_monotonic(node) {
+            return Eligibility::NotMonotonic;
+        }
+        self.beyond_bounds(node).unwrap_or(Eligibility::Eligible)
+    }
+
+    /// The fence that a node would have to prove by a guard; `None` if nothing would help, or nothing is
+    /// to be proved.
+    pub(super) fn to_prove(&self, node: &NodeView) -> Option<Fence> {
+        let timeline = self.timeline?;
+        if takes_no_reads(node).or_else(|| self.beyond_bounds(node)).is_some() {
+            return None;
+        }
+        let fence = match self.ask.fence {
+            FenceState::Open => None,
+            FenceState::Pending(_) => return None,
+            FenceState::Known(fence) => Some(fence),
+        };
+        let shown = match self.last {
+            None => None,
+            Some((last, _)) if last.node == node.id => None,
+            Some((_, shown)) => Some(shown?),
+        };
+        let on_timeline = |fence: &Fence| fence.timeline == timeline;
+        let comparable = fence.iter().chain(&shown).all(on_timeline)
+            && node.position?.timeline == Some(timeline);
+        Fence::strongest(fence, shown).filter(|_| comparable)
+    }
+
+    fn beyond_bounds(&self, node: &NodeView) -> Option<Eligibility> {
+        let within = self.bounds.time.map(|bound| node.is_within(bound, self.ask.now));
+        let bytes = self.bounds.bytes.map(|bound| node.lag_bytes.map(|behind| behind <= bound));
+        match (within.unwrap_or(Some(true)), bytes.unwrap_or(Some(true))) {
+            (None, _) | (_, None) => Some(Eligibility::LagUnknown),
+            (Some(false), _) | (_, Some(false)) => Some(Eligibility::TooFarBehind),
+            (Some(true), Some(true)) => None,
         }
     }
 
     /// The fence that a chosen replica has passed.
     pub(super) fn fence(&self) -> Option<Fence> {
-        match (self.ask.wishes.consistency, self.ask.fence) {
-            (Consistency::Session, FenceState::Known(fence)) => Some(fence),
-            _ => None,
+        match self.ask.fence {
+            FenceState::Known(fence) => Some(fence),
+            FenceState::Open | FenceState::Pending(_) => None,
         }
     }
 
@@ -93,24 +121,42 @@ impl<'a> Judge<'a> {
     /// Whether the node shows all that the session's last read showed.
     ///
     /// Staying is free once the node is measured (a restarted standby may show less than before;
-    /// its position is withheld until it is past that). Moving needs a replay position of the old
-    /// node, asked for after the last answer was read, that the new node has reached.
+    /// its position is withheld until it is past that). Moving needs a position that covers what the
+    /// old node showed, and that the new node has reached.
     fn is_monotonic(&self, node: &NodeView) -> bool {
         let Some((last, shown)) = self.last else { return true };
         if last.node == node.id {
             return node.position.is_some();
         }
         let (Some(shown), Some(position)) = (shown, node.position) else { return false };
-        shown
-            .timeline
-            .is_some_and(|timeline| position.has_passed(Fence { timeline, lsn: shown.replay }))
+        position.has_passed(shown)
     }
 }
 
-/// The position of the last read's node, if it was asked for after that read was answered.
-fn measured_since(last: LastRead, topology: &Topology) -> Option<Position> {
-    let node = topology.node(last.node)?;
-    node.position.filter(|_| node.observed.is_some_and(|observed| observed > last.answered))
+/// Why the node takes no reads at all, if so.
+const fn takes_no_reads(node: &NodeView) -> Option<Eligibility> {
+    match (node.role, node.gate, node.health) {
+        (Role::Primary, _, _) => Some(Eligibility::IsPrimary),
+        (Role::Unknown, _, _) => Some(Eligibility::RoleUnknown),
+        (Role::Replica, Gate::Draining, _) => Some(Eligibility::Draining),
+        (Role::Replica, Gate::Open, Health::Down | Health::Unknown) => Some(Eligibility::Down),
+        (Role::Replica, Gate::Open, Health::Up) => None,
+    }
+}
+
+/// What the last read showed at most: its node's position, or else the primary's flush position (a
+/// standby has nothing else), asked for after that read was answered.
+fn shown_by(last: LastRead, topology: &Topology) -> Option<Fence> {
+    let measured = || {
+        let node = topology.node(last.node)?;
+        let position = node.position.filter(|_| node.observed > Some(last.answered))?;
+        Some(Fence { timeline: position.timeline?, lsn: position.replay })
+    };
+    let sampled = || {
+        let sampled = topology.sampled.filter(|sampled| sampled.sent > last.answered)?;
+        Some(sampled.flush)
+    };
+    measured().or_else(sampled)
 }
 
 impl Eligibility {

@@ -14,10 +14,13 @@ mod tests;
 use sql::Class;
 
 pub use answer::{Candidate, Decision, Eligibility, Reason, Refusal, Target, Wait};
-pub use ask::{Ask, FenceState, LastRead, Pace, RouteFrom};
+pub use ask::{Ask, FenceState, Guarding, LastRead, Pace, RouteFrom};
 pub use balance::Load;
 use eligible::{Closeness, Judge};
 
+use std::time::Duration;
+
+use crate::guard::Guard;
 use crate::lsn::{Lsn, Timeline};
 use crate::rules::{OnNoPrimary, OnStale, Route};
 use crate::topology::{Leader, NodeView, Topology};
@@ -32,7 +35,8 @@ pub fn decide(ask: &Ask<'_>, topology: &Topology, load: &impl Load, draw: u64) -
         (Route::Auto, Class::PrimaryRead) => on_primary(topology, Reason::PrimaryRead),
         (Route::Auto, Class::Read) => {
             let replicas = Replicas::new(ask, topology);
-            replicas.serve(Reason::Read, load, draw).unwrap_or_else(|| replicas.none_is_fresh())
+            let served = replicas.serve(Reason::Read, load, draw);
+            served.unwrap_or_else(|| replicas.none_is_fresh())
         }
         (Route::Replica, Class::Read | Class::PrimaryRead) => {
             let replicas = Replicas::new(ask, topology);
@@ -78,7 +82,7 @@ const fn named_by(from: RouteFrom) -> Reason {
 /// To the primary, for this reason; without one, wait for it; with two, refuse.
 pub fn on_primary(topology: &Topology, reason: Reason) -> Decision {
     match (topology.primary(), topology.leader) {
-        (Some(primary), _) => Decision { target: Target::Primary(primary.id), reason, fence: None },
+        (Some(primary), _) => to(Target::Primary(primary.id), reason),
         (None, Leader::SplitBrain) => refuse(Refusal::SplitBrain, Reason::SplitBrain),
         (None, Leader::Node { .. } | Leader::Missing { .. }) => {
             wait(Wait::Primary, Reason::NoPrimary)
@@ -86,12 +90,16 @@ pub fn on_primary(topology: &Topology, reason: Reason) -> Decision {
     }
 }
 
+const fn to(target: Target, reason: Reason) -> Decision {
+    Decision { target, reason, fence: None, guard: None }
+}
+
 const fn refuse(refusal: Refusal, reason: Reason) -> Decision {
-    Decision { target: Target::Refuse(refusal), reason, fence: None }
+    to(Target::Refuse(refusal), reason)
 }
 
 const fn wait(wait: Wait, reason: Reason) -> Decision {
-    Decision { target: Target::Wait(wait), reason, fence: None }
+    to(Target::Wait(wait), reason)
 }
 
 /// The replicas, as one read sees them.
@@ -121,8 +129,13 @@ impl<'a> Replicas<'a> {
         Self { judge, ask, topology, closest, at_least }
     }
 
-    /// One of the eligible replicas, if there is any.
+    /// One of the eligible replicas, or one that may prove that it is.
     fn serve(&self, reason: Reason, load: &impl Load, draw: u64) -> Option<Decision> {
+        self.serve_measured(reason, load, draw).or_else(|| self.serve_guarded(reason, load, draw))
+    }
+
+    /// One of the eligible replicas, if there is any.
+    fn serve_measured(&self, reason: Reason, load: &impl Load, draw: u64) -> Option<Decision> {
         let led = self.topology.primary().is_some();
         let eligible = self.topology.nodes.iter().filter(|node| {
             let far_enough = led || (self.at_least.is_some() && advance(node) == self.at_least);
@@ -130,7 +143,38 @@ impl<'a> Replicas<'a> {
         });
         let node = balance::least_busy_of_two(eligible, load, draw)?;
         let reason = if led { reason } else { Reason::NoPrimary };
-        Some(Decision { target: Target::Replica(node.id), reason, fence: self.judge.fence() })
+        let fence = self.judge.fence();
+        Some(Decision { fence, ..to(Target::Replica(node.id), reason) })
+    }
+
+    /// One of the replicas that very likely have replayed far enough since they were measured.
+    fn serve_guarded(&self, reason: Reason, load: &impl Load, draw: u64) -> Option<Decision> {
+        let guarding = self.ask.guards?;
+        let age = |guard: &Guard| self.ask.now.saturating_duration_since(guard.flushed);
+        let likely = self.topology.nodes.iter().filter(|node| {
+            self.guard(node).is_some_and(|guard| guarding.odds.likely(node.id, age(&guard), draw))
+        });
+        let node = balance::least_busy_of_two(likely, load, draw)?;
+        let (fence, guard) = (self.judge.fence(), self.guard(node));
+        Some(Decision { fence, guard, ..to(Target::Replica(node.id), reason) })
+    }
+
+    /// What the node would have to prove, if the primary has flushed that far: none is sent more.
+    fn guard(&self, node: &NodeView) -> Option<Guard> {
+        let fence = self.judge.to_prove(node)?;
+        let flushed = self.ask.guards?.answers.flushed_since(fence)?;
+        Some(Guard { fence, flushed })
+    }
+
+    /// For how long the read should wait until a guard is likely to pass, if it is worth it.
+    fn until_likely(&self) -> Option<Duration> {
+        let guarding = self.ask.guards?;
+        let rest = self.topology.nodes.iter().filter_map(|node| {
+            let age = self.ask.now.saturating_duration_since(self.guard(node)?.flushed);
+            guarding.odds.likely_from(node.id)?.checked_sub(age).filter(|rest| !rest.is_zero())
+        });
+        let patience = Pace::patience(self.ask.wishes.consistency);
+        rest.min().filter(|rest| guarding.waited.saturating_add(*rest) <= patience)
     }
 
     /// What becomes of a read that no replica may serve.
@@ -149,6 +193,9 @@ impl<'a> Replicas<'a> {
         if self.ticket_is_worth_waiting_for() {
             return wait(Wait::Ticket, reason);
         }
+        if let Some(rest) = self.until_likely() {
+            return wait(Wait::Replay(rest), reason);
+        }
         match self.ask.wishes.on_stale {
             OnStale::Primary => on_primary(self.topology, reason),
             OnStale::Error => refuse(Refusal::Stale, reason),
@@ -164,9 +211,10 @@ impl Replicas<'_> {
     ///
     /// A session that reads right behind its own write would else go to the primary, take a ticket
     /// for that, and so never get away from it. A replica that has not even passed the newest
-    /// answer will not have passed the next.
+    /// answer will not have passed the next, unless it nearly always has what was flushed just now.
     fn ticket_is_worth_waiting_for(&self) -> bool {
-        let Some(pace) = self.ask.pace.filter(|pace| pace.took <= Pace::PATIENCE) else {
+        let patience = Pace::patience(self.ask.wishes.consistency);
+        let Some(pace) = self.ask.pace.filter(|pace| pace.took <= patience) else {
             return false;
         };
         if self.closest != Closeness::FencePending {
@@ -174,7 +222,18 @@ impl Replicas<'_> {
         }
         let fence = FenceState::Known(pace.newest);
         let answered = Ask { fence, pace: None, ..self.ask.clone() };
-        Replicas::new(&answered, self.topology).closest == Closeness::Eligible
+        let then = Replicas::new(&answered, self.topology);
+        let rest = patience.saturating_sub(pace.took);
+        then.closest == Closeness::Eligible || then.replays_within(rest)
+    }
+
+    /// Whether some replica nearly always replays what was flushed within this time.
+    fn replays_within(&self, patience: Duration) -> bool {
+        let Some(guarding) = self.ask.guards else { return false };
+        let likely_from = |node: &NodeView| guarding.odds.likely_from(node.id);
+        let mut candidates =
+            self.topology.nodes.iter().filter(|node| self.judge.to_prove(node).is_some());
+        candidates.any(|node| likely_from(node).is_some_and(|age| age <= patience))
     }
 }
 

@@ -3,11 +3,12 @@
 use sql::{Access, Chain, Isolation, TxModes};
 
 use super::*;
+use crate::lsn::{Lsn, Timeline};
 use crate::testing::start;
 
 /// A session, and what its worker knows of settings.
-struct Rig {
-    session: Session,
+pub(super) struct Rig {
+    pub(super) session: Session,
     known: KnownSettings,
 }
 
@@ -23,7 +24,7 @@ impl Rig {
         Self { session, known }
     }
 
-    fn settle(&mut self, seen: &Seen<'_>) -> Settled {
+    pub(super) fn settle(&mut self, seen: &Seen<'_>) -> Settled {
         self.session.settle(seen, &self.known)
     }
 
@@ -68,7 +69,7 @@ impl Rig {
 }
 
 /// A cycle of one statement, served by the primary.
-fn seen(class: Class, why: Why, effects: &[Effect], status: TxStatus) -> Seen<'_> {
+pub(super) fn seen(class: Class, why: Why, effects: &[Effect], status: TxStatus) -> Seen<'_> {
     Seen {
         class,
         why,
@@ -80,6 +81,8 @@ fn seen(class: Class, why: Why, effects: &[Effect], status: TxStatus) -> Seen<'_
         status,
         last: LastCommand::Other,
         failed: false,
+        modified: true,
+        commits: CommitDefault::Unknown,
         by: ServedBy::Primary(NodeId(0)),
         at: start(),
         reports: NOTHING,
@@ -93,11 +96,11 @@ fn begin() -> [Effect; 1] {
     [Effect::Begin(modes)]
 }
 
-fn session() -> Rig {
+pub(super) fn session() -> Rig {
     Rig::new(Preferences::default())
 }
 
-fn set(name: &str, value: &str) -> Effect {
+pub(super) fn set(name: &str, value: &str) -> Effect {
     Effect::Set { name: name.into(), value: Some(value.into()), scope: SetScope::Session }
 }
 
@@ -108,7 +111,7 @@ const COMMIT: [Effect; 1] = [Effect::Commit { chain: Chain::No }];
 #[test]
 fn a_write_outside_of_a_transaction_takes_a_ticket_for_its_scope() {
     let settled = session().settle(&seen(Class::Write, Why::DataModifying, &[], TxStatus::Idle));
-    assert_eq!((settled.hold, settled.ticket), (Hold::Return, TakeTicket::Scope));
+    assert_eq!((settled.hold, settled.ticket), (Hold::Return, TakeTicket::Scope(Wal::Inserted)));
 }
 
 #[test]
@@ -133,14 +136,40 @@ fn a_transaction_that_wrote_once_takes_its_ticket_at_commit() {
     assert_eq!(began, TakeTicket::Nobody);
     assert_eq!(cycle(Class::Write, Why::DataModifying, &[], TxStatus::Open), TakeTicket::Nobody);
     assert_eq!(cycle(Class::Read, Why::ReadOnly, &[], TxStatus::Open), TakeTicket::Nobody);
-    assert_eq!(cycle(Class::Read, Why::Transaction, &COMMIT, TxStatus::Idle), TakeTicket::Scope);
+    assert_eq!(
+        cycle(Class::Read, Why::Transaction, &COMMIT, TxStatus::Idle),
+        TakeTicket::Scope(Wal::Inserted)
+    );
 }
 
 #[test]
 fn the_fence_is_known_under_eventual_too_for_a_hint_that_asks_for_more() {
     let eventual = Preferences { consistency: Consistency::Eventual, ..Preferences::default() };
-    let fence = Rig::new(eventual).session.fence(Ticket(1), &Answers::default(), Epoch(1));
-    assert_eq!(fence, FenceState::Pending(Ticket(1)));
+    let mut session = Rig::new(eventual).session;
+    let mut at = |level| {
+        let tickets = Tickets { inserted: Ticket(1), ..Tickets::default() };
+        session.fence((level, None), tickets, &Answers::default(), Epoch(1))
+    };
+    assert_eq!(at(Consistency::Session), FenceState::Pending(Ticket(1)));
+    assert_eq!(at(Consistency::Strong), FenceState::Pending(Ticket(1)));
+    assert_eq!(at(Consistency::Eventual), FenceState::Open);
+}
+
+#[test]
+fn what_a_token_asks_for_counts_at_every_level() {
+    let fence = |lsn| Fence { timeline: Timeline(1), lsn: Lsn(lsn) };
+    let mut session = session().session;
+    session.raise_floor(fence(100));
+    for level in [Consistency::Eventual, Consistency::Session, Consistency::Strong] {
+        let mut at = |hint: Option<u64>| {
+            let hint = hint.map(fence);
+            session.fence((level, hint), Tickets::default(), &Answers::default(), Epoch(1))
+        };
+        assert_eq!(at(None), FenceState::Known(fence(100)));
+        assert_eq!(at(Some(99)), FenceState::Known(fence(100)));
+        assert_eq!(at(Some(101)), FenceState::Known(fence(101)));
+        assert_eq!(at(None), FenceState::Known(fence(100)), "a hint is of its own cycle");
+    }
 }
 
 #[test]
@@ -149,7 +178,7 @@ fn a_commit_that_begins_the_next_transaction_takes_its_ticket_at_once() {
     let chained = [Effect::Commit { chain: Chain::Yes }];
     let _open = session.settle(&seen(Class::Write, Why::DataModifying, &[], TxStatus::Open));
     let settled = session.settle(&seen(Class::Read, Why::Transaction, &chained, TxStatus::Open));
-    assert_eq!((settled.hold, settled.ticket), (Hold::Keep, TakeTicket::Scope));
+    assert_eq!((settled.hold, settled.ticket), (Hold::Keep, TakeTicket::Scope(Wal::Inserted)));
 }
 
 #[test]
@@ -166,7 +195,7 @@ fn a_commit_that_was_answered_rollback_made_nothing_visible() {
 #[test]
 fn without_a_catalog_a_read_on_the_primary_counts_as_a_write() {
     let unknown = seen(Class::PrimaryRead, Why::CatalogMissing, &[], TxStatus::Idle);
-    assert_eq!(session().settle(&unknown).ticket, TakeTicket::Scope);
+    assert_eq!(session().settle(&unknown).ticket, TakeTicket::Scope(Wal::Inserted));
 }
 
 #[test]

@@ -9,6 +9,7 @@ use std::rc::Rc;
 
 use sql::SetScope;
 
+use super::commits::Trail;
 use crate::rules::{PreferenceError, Preferences};
 use crate::settings::{KnownSettings, Settings};
 
@@ -37,13 +38,15 @@ pub(super) struct Start {
 pub(super) struct Open {
     /// Whether anything so far may have written.
     pub(super) wrote: bool,
+    /// Whether it will be on disk when its end is acknowledged.
+    pub(super) trail: Trail,
     pub(super) before: Undoable,
     pub(super) savepoints: Vec<(Box<str>, Undoable)>,
 }
 
 impl Open {
     pub(super) fn new(before: Undoable) -> Self {
-        Self { wrote: false, before, savepoints: Vec::new() }
+        Self { wrote: false, trail: Trail::default(), before, savepoints: Vec::new() }
     }
 
     /// What `ROLLBACK TO name` goes back to; later savepoints are gone, this one stays.

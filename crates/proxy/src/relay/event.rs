@@ -25,6 +25,7 @@ impl std::fmt::Display for Event {
             Self::Ended => f.write_str("the cycle ended"),
             Self::More => f.write_str("the client has more"),
             Self::Refused(Refusal::Node(code)) => write!(f, "refused with {}", code.as_str()),
+            Self::Refused(Refusal::Unproven) => f.write_str("a guard failed"),
             Self::Refused(Refusal::StalePlan) => f.write_str("a statement's plan is stale"),
             Self::ClientGone => f.write_str("the client is gone"),
             Self::ServerLost => f.write_str("the server closed the connection"),
@@ -40,6 +41,8 @@ pub(crate) enum Refusal {
     Node(SqlState),
     /// A statement was prepared before its tables changed: prepared anew it will run.
     StalePlan,
+    /// The replica did not prove that it has passed the fence; it may go on with the read all the same.
+    Unproven,
 }
 
 /// Which refusals may be hidden, to run the cycle again.

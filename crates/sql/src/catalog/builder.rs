@@ -108,6 +108,15 @@ pub(super) enum Caller {
     Always,
 }
 
+/// What some function of the database sets, so that a trigger may do so unseen.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Sets {
+    /// Something for its session.
+    pub(super) session: bool,
+    /// Perhaps how its transaction commits.
+    pub(super) commits: bool,
+}
+
 /// Gathers catalog rows, in any order, into a [`Catalog`](super::Catalog).
 #[derive(Clone, Debug, Default)]
 pub struct CatalogBuilder {
@@ -122,8 +131,7 @@ pub struct CatalogBuilder {
     pub(super) reads: Vec<(Oid, Target)>,
     pub(super) calls: Vec<(Caller, Target)>,
     pub(super) overrides: BTreeMap<Box<str>, Facts>,
-    /// Whether any function sets something for its session.
-    pub(super) sets: bool,
+    pub(super) sets: Sets,
     pub(super) assumes_tables: bool,
     unnumbered: u64,
 }
@@ -240,7 +248,7 @@ impl CatalogBuilder {
             "s" => {
                 // The session is left with what nobody else knows of.
                 facts = WRITES.or(facts).pinning(Pin::SessionSetting);
-                self.sets = true;
+                self.sets.session = true;
             }
             "o" => facts = WRITES.or(facts).suspect(),
             "n" => {
@@ -251,6 +259,7 @@ impl CatalogBuilder {
             }
             _ => return Err(row.error(6)),
         }
+        self.sets.commits |= row.flag(8)?;
         let object = row.object(facts)?;
         self.functions.insert(oid, object);
         Ok(())

@@ -14,6 +14,7 @@ use crate::class::{Class, Why};
 use crate::facts::Facts;
 use crate::search_path::Scope;
 
+use builder::Sets;
 pub use builder::{
     CatalogBuilder, CatalogError, FunctionEffect, Persistence, RelationKind, Volatility,
 };
@@ -33,8 +34,7 @@ pub struct Catalog {
     relations: ByName,
     types: ByName,
     operators: ByName,
-    /// Whether any function sets something for its session: a trigger may call it unseen.
-    sets: bool,
+    sets: Sets,
     /// Whether a relation that is not here is taken for an ordinary table.
     assumes_tables: bool,
     /// What config says, by `name` or `schema.name`: it stands against all else.
@@ -60,9 +60,17 @@ impl Catalog {
         self.version
     }
 
+    /// Whether no function's source can set `synchronous_commit`, for whichever transaction calls it.
+    ///
+    /// Sources in C are not searched.
+    #[must_use]
+    pub const fn leaves_commits_alone(&self) -> bool {
+        !self.sets.commits
+    }
+
     /// Whether a write may change the session's settings without saying so.
     pub(crate) const fn may_set(&self) -> bool {
-        self.sets
+        self.sets.session
     }
 
     pub(crate) fn function(&self, scope: Scope<'_>, name: &str) -> Option<Facts> {

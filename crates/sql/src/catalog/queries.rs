@@ -10,8 +10,8 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum CatalogPart {
     /// User functions: oid, schema, name, volatility (`i`, `s`, `v`), takes a row (`t`, `f`), untrusted language (`t`, `f`),
-    /// what it leaves in the session (`s` settings, `o` what the server can be asked for, `n` nothing that shows), and what a
-    /// volatile one in SQL runs.
+    /// what it leaves in the session (`s` settings, `o` what the server can be asked for, `n` nothing that shows), what a
+    /// volatile one in SQL runs, and whether it may set `synchronous_commit` (`t`, `f`).
     Functions,
     /// User operators: schema, symbol, function's oid, schema and name.
     Operators,
@@ -46,7 +46,7 @@ impl CatalogPart {
     /// How many columns each row has.
     pub(super) const fn columns(self) -> usize {
         match self {
-            Self::Functions => 8,
+            Self::Functions => 9,
             Self::Operators | Self::Relations | Self::Calls => 5,
             Self::Types | Self::Reads => 4,
         }
@@ -73,7 +73,9 @@ SELECT p.oid::text, n.nspname::text, p.proname::text,
                   AND l.lanname NOT IN ('internal', 'c') THEN 'o' ELSE 'n' END,
        CASE WHEN l.lanname = 'sql' AND p.provolatile = 'v' AND p.prosqlbody IS NULL AND pg_catalog.length(p.prosrc) <= 8192
              AND NOT EXISTS (SELECT FROM pg_catalog.unnest(p.proconfig) c WHERE c !~ '^search_path=')
-            THEN p.prosrc ELSE '' END
+            THEN p.prosrc ELSE '' END,
+       CASE WHEN l.lanname NOT IN ('internal', 'c') AND (p.prosrc ~* '(synchronous_commit|set_config|\\mcall\\M)' OR p.prosqlbody::text ~ ':funcid 2078 ')
+            THEN 't' ELSE 'f' END
 FROM pg_catalog.pg_proc p
 JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
 JOIN pg_catalog.pg_language l ON l.oid = p.prolang

@@ -372,7 +372,7 @@ fn without_a_catalog_nothing_is_a_read() {
 #[test]
 fn a_function_that_sets_something_for_the_session_pins_and_makes_writes_doubtful() {
     let mut builder = builder();
-    let row = ["1", "public", "set_tenant", "s", "f", "f", "s", ""].map(Some);
+    let row = ["1", "public", "set_tenant", "s", "f", "f", "s", "", "f"].map(Some);
     builder.row(CatalogPart::Functions, &row).unwrap();
     let catalog = builder.finish(2);
     let found = |sql: &str| Classifier::new().classify(sql, Some(&catalog));
@@ -386,7 +386,7 @@ fn a_function_that_sets_something_for_the_session_pins_and_makes_writes_doubtful
 #[test]
 fn a_function_that_leaves_what_can_be_asked_for_has_the_server_asked() {
     let mut builder = builder();
-    let row = ["1", "public", "lock_it", "v", "f", "f", "o", ""].map(Some);
+    let row = ["1", "public", "lock_it", "v", "f", "f", "o", "", "f"].map(Some);
     builder.row(CatalogPart::Functions, &row).unwrap();
     let catalog = builder.finish(2);
     let called = Classifier::new().classify("SELECT lock_it(1)", Some(&catalog));
@@ -396,7 +396,7 @@ fn a_function_that_leaves_what_can_be_asked_for_has_the_server_asked() {
 #[test]
 fn rows_of_another_shape_are_refused() {
     let mut builder = builder();
-    let row = ["1", "public", "f", "x", "f", "f", "n", ""].map(Some);
+    let row = ["1", "public", "f", "x", "f", "f", "n", "", "f"].map(Some);
     assert_eq!(
         builder.row(CatalogPart::Functions, &row),
         Err(CatalogError { part: CatalogPart::Functions, column: 3 })
@@ -624,7 +624,7 @@ fn calls(bodies: &[(&str, &str)]) -> Vec<Class> {
     let mut builder = builder();
     for (number, (name, body)) in (50_000..).zip(bodies) {
         let oid = i32::to_string(&number);
-        let row = [&oid, "public", name, "v", "f", "f", "n", body].map(Some);
+        let row = [&oid, "public", name, "v", "f", "f", "n", body, "f"].map(Some);
         assert_eq!(builder.row(CatalogPart::Functions, &row), Ok(()));
     }
     let catalog = builder.finish(1);
@@ -676,7 +676,7 @@ fn doubt_spreads_to_functions_that_call_each_other() {
 #[test]
 fn what_config_says_of_a_function_stands_against_its_body() {
     let mut builder = builder();
-    let row = ["50000", "public", "f", "v", "f", "f", "n", "SELECT 1"].map(Some);
+    let row = ["50000", "public", "f", "v", "f", "f", "n", "SELECT 1", "f"].map(Some);
     builder.row(CatalogPart::Functions, &row).unwrap();
     builder.override_function("f", FunctionEffect::Write);
     let catalog = builder.finish(1);

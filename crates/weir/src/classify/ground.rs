@@ -114,6 +114,7 @@ fn healthy(now: Instant) -> Topology {
         observed: Some(now),
         fresh_at: Some(now),
         lag_bytes: Some(0),
+        worst_lag: None,
     };
     Topology {
         cluster: "assumed".into(),
@@ -122,6 +123,6 @@ fn healthy(now: Instant) -> Topology {
         epoch: Epoch::default(),
         leader: Leader::Node { id: NodeId(0), timeline },
         nodes: vec![node(0, "primary", Role::Primary), node(1, "replica", Role::Replica)],
-        flush: Some(Lsn(1)),
+        sampled: None,
     }
 }

@@ -23,7 +23,7 @@ fn a_replica_is_as_fresh_as_the_newest_sample_of_the_primary_that_it_reached() {
     stage.says(1, standby(1, 1100));
     assert_eq!(fresh_at(&mut stage, 1), Some(second));
     assert_eq!(stage.view(1).lag_bytes, Some(0));
-    assert_eq!(stage.topology().flush, Some(Lsn(1100)));
+    assert_eq!(stage.flushed(), Some(Lsn(1100)));
 }
 
 #[test]
@@ -40,7 +40,7 @@ fn the_clocks_answers_are_samples_too() {
     stage.answers(1, 1000);
     let now = stage.now;
     assert_eq!(fresh_at(&mut stage, 1), Some(now));
-    assert_eq!(stage.topology().flush, Some(Lsn(1000)));
+    assert_eq!(stage.flushed(), Some(Lsn(1000)));
 }
 
 #[test]

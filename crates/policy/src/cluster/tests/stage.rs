@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::super::{Cluster, Event, NodeSpec, Observation, Observed, Timing};
 use crate::clock::{Answer, Ticket};
-use crate::lsn::{Lsn, Timeline, WalGeometry};
+use crate::lsn::{Lsn, Timeline};
 use crate::testing::{ms, start};
 use crate::topology::{Epoch, Leader, NodeId, NodeView, Role, Topology};
 
@@ -33,12 +33,8 @@ impl Line {
 
 /// "I take writes, on this timeline, flushed up to here."
 pub(super) fn writable(timeline: u32, flush: u64) -> Line {
-    let state = Observed::Writable {
-        timeline: Timeline(timeline),
-        insert: Lsn(flush),
-        flush: Lsn(flush),
-        wal: WalGeometry { block: 8192, segment: 16 << 20 },
-    };
+    let state =
+        Observed::Writable { timeline: Timeline(timeline), flush: Lsn(flush), mark: Lsn(flush) };
     Line { state, system: SYSTEM, started: 1 }
 }
 
@@ -119,12 +115,19 @@ impl Stage {
             timeline: Timeline(timeline),
             insert: Lsn(lsn),
             flush: Lsn(lsn),
+            mark: Lsn(lsn),
             took: ms(1),
+            synchrony: None,
         }
     }
 
     pub(super) fn topology(&mut self) -> Topology {
         self.cluster.topology(self.now)
+    }
+
+    /// The primary's newest flush position.
+    pub(super) fn flushed(&mut self) -> Option<Lsn> {
+        self.topology().sampled.map(|sampled| sampled.flush.lsn)
     }
 
     /// The primary and its timeline.

@@ -52,7 +52,7 @@ impl World {
                 epoch: Epoch(1),
                 leader,
                 nodes,
-                flush: Some(Lsn(1000)),
+                sampled: None,
             },
             wishes: Preferences::default(),
             class: Class::Read,
@@ -141,6 +141,7 @@ impl World {
             fence: self.fence,
             last_read: self.last_read,
             pace: self.pace,
+            guards: None,
             now: self.now,
         }
     }
@@ -151,7 +152,7 @@ impl World {
 
     /// Where and why.
     pub(super) fn goes(&self) -> (Target, Reason) {
-        let Decision { target, reason, fence: _ } = self.decide();
+        let Decision { target, reason, .. } = self.decide();
         (target, reason)
     }
 }
@@ -171,6 +172,7 @@ pub(super) fn replica(id: u32, lag: u64) -> NodeView {
         observed: None,
         fresh_at: None,
         lag_bytes: Some(lag),
+        worst_lag: None,
     }
 }
 

@@ -13,6 +13,7 @@ mod crowd;
 mod drivers;
 mod failover;
 mod groups;
+mod guards;
 mod learned;
 mod limits;
 mod own;

@@ -1,0 +1,127 @@
+//! Reads that carry their proof: served by replicas that caught up since they were measured, never
+//! by one that did not, and nobody sees that anything was asked.
+
+use std::time::Duration;
+
+use testkit::Cluster;
+use tokio_postgres::{Client, SimpleQueryMessage};
+use weir_tests::{Config, Raw, Route, Weir, eventually, say, tags, value};
+
+use crate::WEIR;
+
+const SOON: Duration = Duration::from_secs(20);
+
+fn rig() -> (Cluster, Weir) {
+    let cluster = Cluster::builder().replicas(1).trust().start().unwrap();
+    let sql = "CREATE TABLE own (id int PRIMARY KEY, n int NOT NULL); INSERT INTO own VALUES (1, 0); \
+               GRANT ALL ON own TO app";
+    cluster.primary().psql_in("app", sql).unwrap();
+    cluster.wait_caught_up(cluster.replicas()[0], SOON).unwrap();
+    let weir = Weir::start(WEIR, &cluster, &Config { trust: true, ..Config::default() });
+    (cluster, weir)
+}
+
+fn guards(weir: &Weir, proof: &str) -> u64 {
+    weir.sum(&format!("weir_guards_total{{proof=\"{proof}\"}}"))
+}
+
+async fn write_and_read(client: &Client) {
+    let SimpleQueryMessage::Row(written) =
+        &client.simple_query("UPDATE own SET n = n + 1 WHERE id = 1 RETURNING n").await.unwrap()[1]
+    else {
+        panic!("no row")
+    };
+    let read = value(client, "SELECT n FROM own WHERE id = 1").await.unwrap();
+    assert_eq!(read.as_deref(), written.get(0), "an own write was not read back");
+}
+
+/// Writes and reads in turn until guards pass, so that they are known to be worth trying.
+async fn teach(weir: &Weir, client: &Client) {
+    for _ in 0..2_000 {
+        write_and_read(client).await;
+        if guards(weir, "passed") >= 10 {
+            return;
+        }
+    }
+    panic!("no guard is ever tried: {}", weir.admin("GET /metrics", "").body);
+}
+
+#[tokio::test]
+async fn a_read_right_behind_a_write_is_served_by_a_replica_that_proves_it_has_it() {
+    let (_cluster, weir) = rig();
+    let client = weir.client().await;
+    teach(&weir, &client).await;
+    let before = (guards(&weir, "passed"), weir.cycles("replica"));
+    for _ in 0..500 {
+        write_and_read(&client).await;
+    }
+    let (passed, served) = (guards(&weir, "passed") - before.0, weir.cycles("replica") - before.1);
+    assert!(passed > 0 && served >= 250, "{passed} guards passed, {served} of 500 by the replica");
+}
+
+#[tokio::test]
+async fn a_replica_that_stands_still_fails_its_guards_and_nobody_sees_its_answers() {
+    let (cluster, weir) = rig();
+    let replica = cluster.replicas()[0].clone();
+    let client = weir.client().await;
+    let mut failed = 0;
+    for _ in 0..10 {
+        teach(&weir, &client).await;
+        for _ in 0..200 {
+            write_and_read(&client).await;
+        }
+        replica.pause_replay().unwrap();
+        for _ in 0..50 {
+            write_and_read(&client).await;
+        }
+        replica.resume_replay().unwrap();
+        cluster.wait_caught_up(&replica, SOON).unwrap();
+        failed = guards(&weir, "behind");
+        if failed > 0 {
+            break;
+        }
+    }
+    assert!(failed > 0, "no guard failed while replay stood still");
+    // The replica's servers were drained and serve on: none is left amid an answer.
+    for _ in 0..200 {
+        write_and_read(&client).await;
+    }
+    let leaked =
+        "SELECT count(*) FROM pg_stat_activity WHERE application_name = '' AND state <> 'idle'";
+    eventually("no server is left busy", SOON, || replica.psql(leaked).unwrap() == "0");
+}
+
+#[tokio::test]
+async fn a_guard_shows_in_no_reply_of_either_protocol() {
+    let (_cluster, weir) = rig();
+    let client = weir.client().await;
+    teach(&weir, &client).await;
+    let mut raw = Raw::login(weir.port(), "app", &[]).unwrap();
+    // The server would tell more than anybody wants to know, and the client would see it.
+    raw.talk(&say::query("SET client_min_messages = debug5"));
+    let passed = guards(&weir, "passed");
+    let (mut simple, mut extended) = (Vec::new(), Vec::new());
+    for turn in 0..400 {
+        raw.talk(&say::query("UPDATE own SET n = n + 1 WHERE id = 1"));
+        if turn % 2 == 0 {
+            simple.push(tags(&raw.talk(&say::query("SELECT n FROM own"))));
+        } else {
+            let group = [
+                say::parse("", "SELECT n FROM own"),
+                say::bind("", ""),
+                say::describe_portal(""),
+                say::execute("", 0),
+                say::sync(),
+            ];
+            extended.push(tags(&raw.talk(&group.concat())));
+        }
+    }
+    assert!(guards(&weir, "passed") > passed, "no guard was tried");
+    let shows = |all: &[String], expected: &str| {
+        let odd: Vec<_> =
+            all.iter().filter(|tags| tags.replace(['N', 'S'], "") != expected).collect();
+        assert!(odd.is_empty(), "{odd:?} instead of {expected}");
+    };
+    shows(&simple, "TDCZ");
+    shows(&extended, "12TDCZ");
+}

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use policy::lag::{Marks, Positions};
-use policy::{Answer, Answers, Epoch, Leader, NodeId, Synchrony, Ticket, Timeline, Topology};
+use policy::{Answer, Answers, Configured, Epoch, Leader, NodeId, Ticket, Timeline, Topology};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{sleep, sleep_until};
 use tokio_postgres::{Row, Statement};
@@ -26,9 +26,6 @@ const FLOOR: Duration = Duration::from_millis(1);
 const RETRY: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
 
 /// Insert before flush: a flush position read later can only be newer, which is sound.
-///
-/// `synchronous` is when the configuration was loaded, if nothing in it and nothing that a role or
-/// database has of its own makes commits asynchronous; the monitor's own value is the configuration's then.
 const ASK: &str = "
 SELECT pg_current_wal_insert_lsn() AS insert,
        pg_current_wal_flush_lsn() AS flush,
@@ -36,10 +33,7 @@ SELECT pg_current_wal_insert_lsn() AS insert,
        pg_current_snapshot()::text AS snapshot,
        current_setting('wal_block_size')::bigint AS block,
        pg_size_bytes(current_setting('wal_segment_size')) AS segment,
-       CASE WHEN current_setting('synchronous_commit') <> 'off'
-             AND NOT EXISTS (SELECT FROM pg_db_role_setting
-                             WHERE array_to_string(setconfig, ' ') ~* 'synchronous_commit')
-            THEN (extract(epoch FROM pg_conf_load_time()) * 1000000)::bigint END AS synchronous";
+       (extract(epoch FROM pg_conf_load_time()) * 1000000)::bigint AS loaded";
 
 /// One cluster's clock.
 pub(crate) struct Clock {
@@ -220,7 +214,7 @@ fn answer(
     (through, sent): (Ticket, Instant),
     last: Option<Answer>,
 ) -> Result<Answer, LinkError> {
-    let before = last.and_then(|last| last.synchrony);
+    let before = last.map(|last| last.configured);
     let Positions { insert, flush, .. } = positions(row)?;
     Ok(Answer {
         through,
@@ -231,7 +225,7 @@ fn answer(
         flush,
         mark: flush,
         took: now().saturating_duration_since(sent),
-        synchrony: Synchrony::heard(before, row.try_get("synchronous")?, (sent, through)),
+        configured: Configured::heard(before, row.try_get("loaded")?, (sent, through)),
     })
 }
 

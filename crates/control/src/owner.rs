@@ -116,8 +116,7 @@ impl Owner {
                     self.publish(&wires.topology);
                 }
                 Some(signal) = wires.signals.recv() => {
-                    self.noticed(signal, &wires.wishes);
-                    self.publish(&wires.topology);
+                    self.noticed(signal, &wires);
                 }
                 Some(node) = wires.lost.recv() => self.urge(node),
                 Some(command) = wires.commands.recv() => self.obey(command, &wires.topology),
@@ -168,15 +167,17 @@ impl Owner {
         }
     }
 
-    fn noticed(&mut self, signal: Signal, wishes: &mpsc::UnboundedSender<Signal>) {
+    fn noticed(&mut self, signal: Signal, wires: &Wires) {
         match signal {
             Signal::Lost(node) | Signal::Promoted(node) => {
-                self.cluster.lost(node, now());
                 self.urge(node);
+                if self.cluster.lost(node, now()) {
+                    self.publish(&wires.topology);
+                }
             }
             // The loader lives as long as this task: both are parts of one future.
             named @ (Signal::Database(_) | Signal::Left(_) | Signal::SchemaChanged(_)) => {
-                drop(wishes.send(named));
+                drop(wires.wishes.send(named));
             }
         }
     }

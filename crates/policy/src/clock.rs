@@ -63,16 +63,14 @@ impl Tickets {
     }
 }
 
-/// A time in which a commit was synchronous unless its own session, or a function, said otherwise.
-///
-/// Nothing set `synchronous_commit` to `off` by default: not the configuration, no role, no database.
+/// A time in which the primary's configuration was the same, and with it what its servers were opened with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Synchrony {
-    /// When it was first seen so; servers that were opened earlier may have another default.
+pub struct Configured {
+    /// When it was first seen so; what servers were opened with earlier may have changed since.
     pub since: Instant,
-    /// The newest ticket at that moment; what ended before may have been asynchronous.
+    /// The newest ticket at that moment; what ended before may have done so under another.
     pub after: Ticket,
-    /// `pg_conf_load_time()` in microseconds: the configuration is the same for as long as this is.
+    /// `pg_conf_load_time()`, microseconds.
     pub loaded: i64,
 }
 
@@ -95,8 +93,8 @@ pub struct Answer {
     pub mark: Lsn,
     /// How long the query took: what a ticket taken now will wait, more or less.
     pub took: Duration,
-    /// Since when commits are synchronous by default, if they are.
-    pub synchrony: Option<Synchrony>,
+    /// Since when the configuration is the same.
+    pub configured: Configured,
 }
 
 impl Answer {
@@ -108,12 +106,12 @@ impl Answer {
 
     /// The fence that covers a ticket of this kind.
     ///
-    /// Commits that were not provably synchronous from their end to this answer are taken for others.
+    /// A commit whose configuration may have been another is not provably synchronous.
     #[must_use]
     pub fn covers(&self, wal: Wal, ticket: Ticket) -> Fence {
-        match (wal, self.synchrony) {
-            (Wal::Flushed, Some(synchrony)) if ticket > synchrony.after => self.flushed(),
-            (Wal::Flushed | Wal::Inserted, _) => self.fence(),
+        match wal {
+            Wal::Flushed if ticket > self.configured.after => self.flushed(),
+            Wal::Flushed | Wal::Inserted => self.fence(),
         }
     }
 
@@ -212,27 +210,19 @@ impl Answers {
         (has, lacks)
     }
 
-    /// Whether a server that was opened at `opened` commits synchronously unless it is told not to.
+    /// Whether servers that were opened at that moment are still configured as they were then.
     #[must_use]
-    pub fn commits_synchronously(&self, opened: Instant) -> bool {
-        let synchrony = self.newest().and_then(|answer| answer.synchrony);
-        synchrony.is_some_and(|synchrony| synchrony.since <= opened)
+    pub fn are_as_of(&self, opened: Instant) -> bool {
+        self.newest().is_some_and(|answer| answer.configured.since <= opened)
     }
 }
 
-impl Synchrony {
+impl Configured {
     /// What an answer says of it, given the last one of the same primary.
-    ///
-    /// `on` is `pg_conf_load_time()` where nothing sets `synchronous_commit` to `off` by default.
     #[must_use]
-    pub fn heard(
-        before: Option<Self>,
-        on: Option<i64>,
-        (sent, through): (Instant, Ticket),
-    ) -> Option<Self> {
-        let loaded = on?;
+    pub fn heard(before: Option<Self>, loaded: i64, (sent, through): (Instant, Ticket)) -> Self {
         let same = before.filter(|before| before.loaded == loaded);
-        Some(same.unwrap_or(Self { since: sent, after: through, loaded }))
+        same.unwrap_or(Self { since: sent, after: through, loaded })
     }
 }
 
@@ -251,7 +241,7 @@ mod tests {
             flush: Lsn(insert - 1),
             mark: Lsn(insert - 1),
             took: ms(1),
-            synchrony: None,
+            configured: Configured { since: start(), after: Ticket(u64::MAX), loaded: 1 },
         }
     }
 
@@ -325,25 +315,27 @@ mod tests {
         Tickets { flushed: Ticket(flushed), inserted: Ticket(inserted) }
     }
 
+    fn configured(after: u64) -> Configured {
+        Configured { since: start(), after: Ticket(after), loaded: 1 }
+    }
+
     #[test]
     fn a_synchronous_commit_is_covered_by_the_flush_position() {
-        let since = |after| Some(Synchrony { since: start(), after: Ticket(after), loaded: 1 });
-        let covers = |synchrony, tickets: Tickets| {
+        let covers = |after, tickets: Tickets| {
             let mut answers = Answers::default();
-            answers.push(Answer { synchrony, ..answer(5, 1, 200) });
+            answers.push(Answer { configured: configured(after), ..answer(5, 1, 200) });
             answers.fence(tickets, Epoch(1)).map(|fence| fence.map(|fence| fence.lsn.0))
         };
-        assert_eq!(covers(since(0), tickets(5, 0)), Ok(Some(199)));
-        assert_eq!(covers(since(0), tickets(0, 5)), Ok(Some(200)));
-        assert_eq!(covers(since(0), tickets(5, 4)), Ok(Some(200)));
-        assert_eq!(covers(since(0), tickets(0, 0)), Ok(None));
-        // It may have ended under a default of off.
-        assert_eq!(covers(since(5), tickets(5, 0)), Ok(Some(200)));
-        assert_eq!(covers(None, tickets(5, 0)), Ok(Some(200)));
+        assert_eq!(covers(0, tickets(5, 0)), Ok(Some(199)));
+        assert_eq!(covers(0, tickets(0, 5)), Ok(Some(200)));
+        assert_eq!(covers(0, tickets(5, 4)), Ok(Some(200)));
+        assert_eq!(covers(0, tickets(0, 0)), Ok(None));
+        // It may have ended under another configuration.
+        assert_eq!(covers(5, tickets(5, 0)), Ok(Some(200)));
         // Either may be pending, and then nothing is known.
-        assert_eq!(covers(since(0), tickets(6, 5)), Err(Ticket(6)));
-        assert_eq!(covers(since(0), tickets(5, 7)), Err(Ticket(7)));
-        assert_eq!(covers(since(0), tickets(6, 7)), Err(Ticket(7)));
+        assert_eq!(covers(0, tickets(6, 5)), Err(Ticket(6)));
+        assert_eq!(covers(0, tickets(5, 7)), Err(Ticket(7)));
+        assert_eq!(covers(0, tickets(6, 7)), Err(Ticket(7)));
     }
 
     #[test]
@@ -354,24 +346,23 @@ mod tests {
     }
 
     #[test]
-    fn commits_are_synchronous_for_as_long_as_the_configuration_is_the_same() {
+    fn the_configuration_is_the_same_for_as_long_as_it_was_not_loaded_again() {
         let (sent, later) = (start(), start() + ms(10));
-        let first = Synchrony::heard(None, Some(7), (sent, Ticket(3)));
-        let expected = Synchrony { since: sent, after: Ticket(3), loaded: 7 };
-        assert_eq!(first, Some(expected));
-        assert_eq!(Synchrony::heard(first, Some(7), (later, Ticket(9))), first);
-        let reloaded = Synchrony::heard(first, Some(8), (later, Ticket(9)));
-        assert_eq!(reloaded, Some(Synchrony { since: later, after: Ticket(9), loaded: 8 }));
-        assert_eq!(Synchrony::heard(first, None, (later, Ticket(9))), None);
+        let first = Configured::heard(None, 7, (sent, Ticket(3)));
+        assert_eq!(first, Configured { since: sent, after: Ticket(3), loaded: 7 });
+        assert_eq!(Configured::heard(Some(first), 7, (later, Ticket(9))), first);
+        let reloaded = Configured::heard(Some(first), 8, (later, Ticket(9)));
+        assert_eq!(reloaded, Configured { since: later, after: Ticket(9), loaded: 8 });
     }
 
     #[test]
-    fn a_server_that_was_opened_before_may_have_another_default() {
+    fn a_server_that_was_opened_before_may_be_configured_otherwise_by_now() {
+        let start = start();
         let mut answers = Answers::default();
-        assert!(!answers.commits_synchronously(start()));
-        let synchrony = Some(Synchrony { since: start() + ms(5), after: Ticket(0), loaded: 1 });
-        answers.push(Answer { synchrony, ..answer(5, 1, 200) });
-        assert!(!answers.commits_synchronously(start()));
-        assert!(answers.commits_synchronously(start() + ms(5)));
+        assert!(!answers.are_as_of(start));
+        let configured = Configured { since: start + ms(5), after: Ticket(0), loaded: 1 };
+        answers.push(Answer { configured, ..answer(5, 1, 200) });
+        assert!(!answers.are_as_of(start + ms(4)));
+        assert!(answers.are_as_of(start + ms(5)));
     }
 }

@@ -189,7 +189,7 @@ fn range(age: Duration) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::{Answer, Ticket};
+    use crate::clock::{Answer, Configured, Ticket};
     use crate::lsn::Timeline;
     use crate::testing::{ms, start};
 
@@ -293,7 +293,7 @@ mod tests {
                 flush: Lsn(*flush),
                 mark: Lsn(*flush),
                 took: ms(0),
-                synchrony: None,
+                configured: Configured { since: start, after: Ticket(0), loaded: 1 },
             });
         }
         answers

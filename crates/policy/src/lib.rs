@@ -44,7 +44,7 @@ pub mod standby;
 mod testing;
 pub mod topology;
 
-pub use clock::{Answer, Answers, Synchrony, Ticket, Tickets, Wal};
+pub use clock::{Answer, Answers, Configured, Ticket, Tickets, Wal};
 pub use decide::{
     Ask, Candidate, Decision, Eligibility, FenceState, Guarding, LastRead, Load, Pace, Reason,
     Refusal, RouteFrom, Target, Wait, candidates, decide, eligibility,

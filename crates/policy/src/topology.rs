@@ -168,6 +168,20 @@ impl Topology {
         }
     }
 
+    /// Whether the primary has said nothing for longer than that, while replicas were heard.
+    ///
+    /// Such a node may be frozen, or behind a broken network, long before it counts as down. If nobody was
+    /// heard, it is the asking that was late.
+    #[must_use]
+    pub fn is_silent_for(&self, bound: Duration, now: Instant) -> bool {
+        let Some(sampled) = self.sampled else { return false };
+        let missed = |at: Instant| at.saturating_duration_since(sampled.sent);
+        let heard = self.nodes.iter().filter(|node| node.role == Role::Replica);
+        let last = heard.filter_map(|node| node.observed).max();
+        let half = bound.checked_div(2).unwrap_or(bound);
+        missed(now) > bound && last.is_some_and(|last| missed(last) > half)
+    }
+
     /// The timeline that writes go to now.
     #[must_use]
     pub fn timeline(&self) -> Option<Timeline> {
@@ -175,5 +189,48 @@ impl Topology {
             Leader::Node { timeline, .. } => Some(timeline),
             Leader::Missing { .. } | Leader::SplitBrain => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{ms, start};
+
+    /// Whether a node is within 1 s that was measured so, so many milliseconds ago, and was as far behind
+    /// lately as `worst`.
+    fn within(measured: u64, ago: u64, worst: u64) -> Option<bool> {
+        let start = start();
+        let observed = start + ms(measured);
+        let node = NodeView {
+            id: NodeId(1),
+            name: "b".into(),
+            host: "b".into(),
+            port: 5432,
+            weight: 1,
+            role: Role::Replica,
+            gate: Gate::Open,
+            health: Health::Up,
+            position: None,
+            observed: Some(observed),
+            fresh_at: Some(start),
+            lag_bytes: None,
+            worst_lag: Some(ms(worst)),
+        };
+        node.is_within(ms(1000), observed + ms(ago))
+    }
+
+    #[test]
+    fn a_bound_grows_until_the_next_measurement() {
+        assert_eq!(within(10, 990, 900), Some(true));
+        assert_eq!(within(10, 991, 900), Some(false));
+    }
+
+    #[test]
+    fn a_node_that_was_beyond_the_bound_comes_back_at_half_of_it() {
+        assert_eq!(within(500, 0, 1001), Some(true));
+        assert_eq!(within(500, 499, 1001), Some(true), "it came back, and stays");
+        assert_eq!(within(501, 0, 1001), Some(false));
+        assert_eq!(within(501, 0, 1000), Some(true), "it was never away");
     }
 }

@@ -23,14 +23,27 @@ pub(crate) async fn bring(
     worker: &Worker,
 ) -> Result<(), Vec<u8>> {
     for query in replay(server.settings.as_deref(), settings) {
-        let mut out = Vec::new();
-        wire::put_query(&mut out, query.as_bytes());
         server.settings = None;
-        server.stream.write_all(&out).await.map_err(|_| Vec::new())?;
-        read_to_ready(server, worker).await?;
+        let _value = ask(server, &query, worker).await?;
     }
     server.settings = Some(Rc::clone(settings));
     Ok(())
+}
+
+/// Runs a query of Weir's own on a server that nobody uses; the last value of its answer.
+///
+/// # Errors
+///
+/// The server's ErrorResponse, byte for byte, empty if it is gone; drop the server.
+pub(crate) async fn ask(
+    server: &mut Server,
+    query: &str,
+    worker: &Worker,
+) -> Result<Option<Vec<u8>>, Vec<u8>> {
+    let mut out = Vec::new();
+    wire::put_query(&mut out, query.as_bytes());
+    server.stream.write_all(&out).await.map_err(|_| Vec::new())?;
+    read_to_ready(server, worker).await
 }
 
 /// The ParameterStatus messages that tell a client of `reports`.
@@ -49,9 +62,9 @@ pub(crate) fn put_news(out: &mut Vec<u8>, reports: &Reports, told: &Reports) {
     }
 }
 
-async fn read_to_ready(server: &mut Server, worker: &Worker) -> Result<(), Vec<u8>> {
+async fn read_to_ready(server: &mut Server, worker: &Worker) -> Result<Option<Vec<u8>>, Vec<u8>> {
     let (mut inbox, mut chunk) = (Vec::new(), [0_u8; 4096]);
-    let mut refused = None;
+    let (mut refused, mut value) = (None, None);
     loop {
         let mut used = 0_usize;
         while let Ok(Some((frame, _))) =
@@ -60,7 +73,9 @@ async fn read_to_ready(server: &mut Server, worker: &Worker) -> Result<(), Vec<u
             used = used.saturating_add(frame.bytes.len());
             match frame.tag {
                 tag::ERROR => refused = Some(frame.bytes.to_vec()),
-                tag::READY => return refused.map_or(Ok(()), Err),
+                tag::READY => return refused.map_or(Ok(value), Err),
+                // Two bytes of count, four of length, then the value.
+                tag::DATA_ROW => value = frame.body.get(6..).map(<[u8]>::to_vec),
                 tag::PARAMETER_STATUS => {
                     if let Ok((name, value)) = wire::parameter_status(frame.body) {
                         server.reports = worker.reports.with(&server.reports, name, value);

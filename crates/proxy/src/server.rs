@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use policy::prepared::ServerStatements;
 use policy::replies::Replies;
 use policy::reports::Reports;
+use policy::session::CommitDefault;
 use policy::settings::Settings;
 use policy::{Epoch, Gate, Health, NodeId, NodeView, Role, Topology};
 use rustls::pki_types::ServerName;
@@ -21,6 +22,7 @@ use wire::{ReplyScanner, SqlState, tag};
 
 use crate::buffer::{Buffer, Buffers, CHUNK, Outbox};
 use crate::config::ServerTls;
+use crate::greeting;
 use crate::login::{LoggedIn, Login};
 use crate::peer::Running;
 use crate::stream::Stream;
@@ -167,6 +169,8 @@ pub(crate) struct Server {
     pub(crate) spoiled: bool,
     /// Which logins it is of: see `Shared::logins`.
     logins: u32,
+    /// How it commits as long as the configuration of the moment when it was opened holds.
+    pub(crate) commits: CommitDefault,
     pub(crate) opened: Instant,
     pub(crate) idle_since: Instant,
 }
@@ -185,8 +189,20 @@ impl Server {
         worker: &Worker,
     ) -> Result<Self, ConnectError> {
         let params = [("user", &*identity.user), ("database", &*identity.database)];
-        let logged_in = log_in(&address, identity, &params, worker).await;
-        Ok(Self::new(address, logged_in?, worker))
+        let logged_in = log_in(&address, identity, &params, worker).await?;
+        let mut server = Self::new(address, logged_in, worker);
+        if server.address.role == Role::Primary {
+            server.learn_commits(worker).await?;
+        }
+        Ok(server)
+    }
+
+    /// Asks how the server's sessions commit: a role or database may have a default of its own.
+    async fn learn_commits(&mut self, worker: &Worker) -> Result<(), ConnectError> {
+        let asked = greeting::ask(self, "SHOW synchronous_commit", worker).await;
+        let value = asked.map_err(|_| io::Error::from(io::ErrorKind::ConnectionReset))?;
+        self.commits = CommitDefault::of(&value.unwrap_or_default());
+        Ok(())
     }
 
     fn new(address: Rc<Address>, logged_in: LoggedIn, worker: &Worker) -> Self {
@@ -213,6 +229,7 @@ impl Server {
             drawn_by: None,
             spoiled: false,
             logins: worker.shared.logins.load(Ordering::Relaxed),
+            commits: CommitDefault::Unknown,
             opened: now,
             idle_since: now,
         }

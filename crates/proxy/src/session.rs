@@ -344,7 +344,7 @@ impl Session {
             scope: &self.scope,
             worker: &self.worker,
             by: placed.by,
-            opened: server.opened,
+            server: (server.commits, server.opened),
             settled: None,
         };
         let mut relay = Relay::new(

@@ -37,8 +37,8 @@ pub(crate) struct Closing<'a> {
     pub(crate) scope: &'a ScopeFence,
     pub(crate) worker: &'a Worker,
     pub(crate) by: ServedBy,
-    /// When the cycle's server was opened.
-    pub(crate) opened: Instant,
+    /// How the cycle's server committed by default when it was opened, and when that was.
+    pub(crate) server: (CommitDefault, Instant),
     pub(crate) settled: Option<Settled>,
 }
 
@@ -93,8 +93,9 @@ impl Settle for Closing<'_> {
 impl Closing<'_> {
     /// How the cycle's server commits where its session does not say otherwise.
     fn commits(&self) -> CommitDefault {
-        let synchronously = matches!(self.by, ServedBy::Primary(_))
-            && self.database.cluster.answers.newest().commits_synchronously(self.opened)
+        let (default, opened) = self.server;
+        let synchronously = default == CommitDefault::Synchronous
+            && self.database.cluster.answers.newest().are_as_of(opened)
             && self.database.catalog().is_some_and(|catalog| catalog.leaves_commits_alone());
         if synchronously { CommitDefault::Synchronous } else { CommitDefault::Unknown }
     }

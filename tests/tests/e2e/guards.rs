@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use testkit::Cluster;
 use tokio_postgres::{Client, SimpleQueryMessage};
-use weir_tests::{Config, Raw, Route, Weir, eventually, say, tags, value};
+use weir_tests::{Config, Raw, Weir, eventually, say, tags, value};
 
 use crate::WEIR;
 

@@ -104,7 +104,7 @@ async fn a_node_that_the_data_path_lost_is_probed_at_once() {
         rig.signals.send(Signal::Lost(id)).unwrap();
     }
     let probed = rig
-        .until("a probe", |seen| seen.node(id).unwrap().observed.unwrap() >= asked.into_std())
+        .until("a probe", |seen| seen.node(id).unwrap().observed >= Some(asked.into_std()))
         .await;
     let took = probed.node(id).unwrap().observed.unwrap() - asked.into_std();
     assert!(took < Duration::from_millis(100), "{took:?}");

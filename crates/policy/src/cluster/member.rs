@@ -241,9 +241,11 @@ impl Replay {
         self.withheld_since.is_none() && self.doubted_since.is_none()
     }
 
-    /// The node may have restarted at this moment.
-    pub(super) fn doubt(&mut self, now: Instant) {
+    /// The node may have restarted at this moment; whether what was measured counted until now.
+    pub(super) fn doubt(&mut self, now: Instant) -> bool {
+        let counted = self.counts() && self.position.is_some();
         self.doubted_since = Some(now);
+        counted
     }
 
     /// Nothing that is shown counts until it is newer than `since`.

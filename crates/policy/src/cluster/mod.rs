@@ -140,11 +140,11 @@ impl Cluster {
 
     /// Takes in that a connection to a node broke: it may have restarted, and show less than it did.
     ///
-    /// What was measured counts again once a probe was answered that was sent after this.
-    pub fn lost(&mut self, id: NodeId, now: Instant) {
-        if let Some(member) = self.members.iter_mut().find(|member| member.id == id) {
-            member.replay.doubt(now);
-        }
+    /// What was measured counts again once a probe was answered that was sent after this. Answers whether
+    /// anything counted until now.
+    pub fn lost(&mut self, id: NodeId, now: Instant) -> bool {
+        let member = self.members.iter_mut().find(|member| member.id == id);
+        member.is_some_and(|member| member.replay.doubt(now))
     }
 
     /// The cluster as routing sees it from now on; each one has a higher generation.

@@ -11,7 +11,7 @@ use crate::topology::{Gate, Health, NodeView, Role, Topology};
 /// The question of one cycle, with all that is the same for every node.
 pub(super) struct Judge<'a> {
     ask: &'a Ask<'a>,
-    /// The primary's timeline; `None` without a primary.
+    /// The primary's timeline; `None` without a primary that answers.
     timeline: Option<Timeline>,
     bounds: Bounds,
     /// But under `eventual`: the last read, and what it showed at most, if that is known.
@@ -28,8 +28,10 @@ struct Bounds {
 impl<'a> Judge<'a> {
     /// Resolves what doesn't depend on the node: bounds that are waived, the last read's node.
     pub(super) fn new(ask: &'a Ask<'a>, topology: &Topology) -> Self {
-        let timeline = topology.primary().and_then(|_| topology.timeline());
         let wishes = ask.wishes;
+        let silent = wishes.max_lag.is_some_and(|bound| topology.is_silent_for(bound, ask.now));
+        let answers = |_: &&NodeView| !silent;
+        let timeline = topology.primary().filter(answers).and_then(|_| topology.timeline());
         // Without a primary, every replica's bound grows, whatever its data.
         let waived = timeline.is_none() && wishes.on_no_primary == OnNoPrimary::Serve;
         let ignored = wishes.route == Route::Replica;
@@ -41,6 +43,11 @@ impl<'a> Judge<'a> {
             bounds: if waived || ignored { Bounds::default() } else { bounds },
             last: last_read.map(|last| (last, shown_by(last, topology))),
         }
+    }
+
+    /// Whether there is a primary that answers.
+    pub(super) const fn is_led(&self) -> bool {
+        self.timeline.is_some()
     }
 
     /// Whether the node may serve the read, or the first thing against it.

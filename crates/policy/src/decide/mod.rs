@@ -125,7 +125,7 @@ impl<'a> Replicas<'a> {
                 farthest = farthest.max(advance(node));
             }
         }
-        let at_least = farthest.filter(|_| topology.primary().is_none());
+        let at_least = farthest.filter(|_| !judge.is_led());
         Self { judge, ask, topology, closest, at_least }
     }
 
@@ -136,7 +136,7 @@ impl<'a> Replicas<'a> {
 
     /// One of the eligible replicas, if there is any.
     fn serve_measured(&self, reason: Reason, load: &impl Load, draw: u64) -> Option<Decision> {
-        let led = self.topology.primary().is_some();
+        let led = self.judge.is_led();
         let eligible = self.topology.nodes.iter().filter(|node| {
             let far_enough = led || (self.at_least.is_some() && advance(node) == self.at_least);
             far_enough && self.judge.of(node) == Eligibility::Eligible
@@ -180,7 +180,7 @@ impl<'a> Replicas<'a> {
     /// What becomes of a read that no replica may serve.
     fn none_is_fresh(&self) -> Decision {
         let reason = self.closest.reason();
-        if self.topology.primary().is_none() {
+        if !self.judge.is_led() {
             let reason = match self.topology.leader {
                 Leader::SplitBrain => Reason::SplitBrain,
                 Leader::Node { .. } | Leader::Missing { .. } => Reason::NoPrimary,

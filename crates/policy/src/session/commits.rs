@@ -15,8 +15,17 @@ use crate::clock::Wal;
 pub enum CommitDefault {
     /// Synchronously: neither the configuration, nor a role or database, nor a function turns it off.
     Synchronous,
-    /// Nobody knows.
+    /// Asynchronously, or nobody knows.
     Unknown,
+}
+
+impl CommitDefault {
+    /// By a value of `synchronous_commit`.
+    #[must_use]
+    pub fn of(value: &[u8]) -> Self {
+        let synchronous = std::str::from_utf8(value).is_ok_and(is_synchronous);
+        if synchronous { Self::Synchronous } else { Self::Unknown }
+    }
 }
 
 /// What a transaction did so far; later ones outweigh earlier ones.

@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::stage::{Stage, standby, writable};
 use crate::lsn::{Lsn, Position, Timeline};
 use crate::testing::ms;
-use crate::topology::{NodeView, Role};
+use crate::topology::{NodeId, NodeView, Role};
 
 fn fresh_at(stage: &mut Stage, node: u32) -> Option<Instant> {
     stage.view(node).fresh_at
@@ -184,4 +184,28 @@ fn a_replica_that_stands_still_is_never_told_to_be_older_than_it_was() {
         stage.says(0, writable(1, flush));
     }
     assert_eq!(fresh_at(&mut stage, 1), fresh);
+}
+
+#[test]
+fn a_node_whose_connection_broke_shows_nothing_until_it_is_measured_anew() {
+    let mut stage = Stage::led(2);
+    assert!(stage.view(1).position.is_some());
+    let now = stage.now;
+    assert!(stage.cluster.lost(NodeId(1), now));
+    assert!(!stage.cluster.lost(NodeId(1), now), "it counts no more already");
+    assert_eq!(stage.view(1).position, None);
+    stage.says(1, standby(1, 1000));
+    assert!(stage.view(1).position.is_some());
+}
+
+#[test]
+fn it_is_remembered_for_a_while_how_far_a_replica_was_behind() {
+    let mut stage = Stage::led(2);
+    stage.wait(ms(900));
+    stage.says(0, writable(1, 2000));
+    stage.says(1, standby(1, 2000));
+    let worst = |stage: &mut Stage| stage.view(1).worst_lag;
+    assert!(worst(&mut stage).is_some_and(|worst| worst >= ms(900)));
+    stage.wait(ms(5_000));
+    assert_eq!(worst(&mut stage), None);
 }

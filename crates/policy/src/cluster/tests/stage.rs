@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::super::{Cluster, Event, NodeSpec, Observation, Observed, Timing};
-use crate::clock::{Answer, Ticket};
+use crate::clock::{Answer, Configured, Ticket};
 use crate::lsn::{Lsn, Timeline};
 use crate::testing::{ms, start};
 use crate::topology::{Epoch, Leader, NodeId, NodeView, Role, Topology};
@@ -117,7 +117,7 @@ impl Stage {
             flush: Lsn(lsn),
             mark: Lsn(lsn),
             took: ms(1),
-            synchrony: None,
+            configured: Configured { since: self.now, after: Ticket(0), loaded: 1 },
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::super::{Guarding, Wait};
 use super::world::*;
-use crate::clock::{Answer, Answers, Ticket};
+use crate::clock::{Answer, Answers, Configured, Ticket};
 use crate::decide::{Ask, Decision, Reason, Target, decide};
 use crate::guard::{Guard, Guards, Proof};
 use crate::lsn::{Fence, Lsn, Timeline};
@@ -35,7 +35,7 @@ fn flushed(world: &World, flush: u64, ago: u64) -> Answers {
             flush: Lsn(lsn),
             mark: Lsn(lsn),
             took: ms(1),
-            synchrony: None,
+            configured: Configured { since: world.now, after: Ticket(0), loaded: 1 },
         });
     }
     answers

@@ -30,6 +30,7 @@ use crate::task::now;
 const OBSERVE: &str = "
 SELECT (SELECT system_identifier FROM pg_control_system()) AS system,
        (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint AS started,
+       current_setting('server_version_num')::int AS version,
        node.standby,
        CASE WHEN NOT node.standby THEN pg_current_wal_insert_lsn() END AS insert,
        CASE WHEN NOT node.standby THEN pg_current_wal_flush_lsn() END AS flush,
@@ -150,6 +151,7 @@ fn observation(row: &Row, sent: Instant, marks: &mut Marks) -> Result<Observatio
         sent,
         system: system.cast_unsigned(),
         started: row.try_get("started")?,
+        version: row.try_get::<_, i32>("version")?.cast_unsigned(),
         state,
     })
 }

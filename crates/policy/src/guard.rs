@@ -19,6 +19,8 @@ pub struct Guard {
     pub fence: Fence,
     /// Since when the primary is known to have flushed that far.
     pub flushed: Instant,
+    /// For how long the replica may wait for its replay, whole milliseconds, if it can at all.
+    pub waits: Option<Duration>,
 }
 
 /// What came of a guard.
@@ -36,17 +38,35 @@ impl Guard {
     /// The question. `NULL` where the node is no standby any more: a promoted one still has a position.
     pub const QUESTION: &'static str = "SELECT CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_last_wal_replay_lsn() END";
 
+    /// The same where the replica can wait, with what it waits for and for how long.
+    ///
+    /// It answers `success`, `timeout` or `not in recovery`. A timeout of 0 would be none.
+    #[must_use]
+    pub fn wait(&self, limit: Duration) -> String {
+        let limit = limit.as_millis().max(1);
+        let lsn = self.fence.lsn;
+        format!("WAIT FOR LSN '{lsn}' WITH (MODE 'standby_replay', TIMEOUT '{limit}ms', NO_THROW)")
+    }
+
     /// Judges the one value that the question was answered.
     ///
     /// `asked` and `now` are the cluster's epochs when the replica was chosen, and now: a bare position
     /// counts only while its timeline is known, which a failover changes.
     #[must_use]
     pub fn judge(&self, value: Option<&[u8]>, asked: Epoch, now: Epoch) -> Proof {
-        let text = value.and_then(|value| std::str::from_utf8(value).ok());
-        let Some(replay) = text.and_then(|text| text.parse::<Lsn>().ok()) else {
-            return Proof::Void;
+        let passed = match (value, self.waits) {
+            (Some(b"success"), Some(_)) => true,
+            (Some(b"timeout"), Some(_)) => false,
+            (None, _) | (Some(_), Some(_)) => return Proof::Void,
+            (Some(value), None) => {
+                let text = std::str::from_utf8(value).ok();
+                let Some(replay) = text.and_then(|text| text.parse::<Lsn>().ok()) else {
+                    return Proof::Void;
+                };
+                replay >= self.fence.lsn
+            }
         };
-        match (asked == now, replay >= self.fence.lsn) {
+        match (asked == now, passed) {
             (true, true) => Proof::Passed,
             (true, false) => Proof::Behind,
             (false, _) => Proof::Void,
@@ -196,7 +216,24 @@ mod tests {
     const REPLICA: NodeId = NodeId(1);
 
     fn guard(lsn: u64) -> Guard {
-        Guard { fence: Fence { timeline: Timeline(1), lsn: Lsn(lsn) }, flushed: start() }
+        let fence = Fence { timeline: Timeline(1), lsn: Lsn(lsn) };
+        Guard { fence, flushed: start(), waits: None }
+    }
+
+    #[test]
+    fn a_replica_that_can_wait_says_whether_it_came_to_the_fence() {
+        let waiting = Guard { waits: Some(ms(2)), ..guard(0x1_0000_0060) };
+        let text = "WAIT FOR LSN '1/60' WITH (MODE 'standby_replay', TIMEOUT '2ms', NO_THROW)";
+        assert_eq!(waiting.wait(ms(2)), text);
+        // No timeout at all would be for ever.
+        assert!(waiting.wait(Duration::from_micros(300)).contains("TIMEOUT '1ms'"));
+        let judge = |value: &[u8]| waiting.judge(Some(value), Epoch(1), Epoch(1));
+        assert_eq!(judge(b"success"), Proof::Passed);
+        assert_eq!(judge(b"timeout"), Proof::Behind);
+        assert_eq!(judge(b"not in recovery"), Proof::Void);
+        assert_eq!(judge(b"2/0"), Proof::Void);
+        assert_eq!(guard(1).judge(Some(b"success"), Epoch(1), Epoch(1)), Proof::Void);
+        assert_eq!(waiting.judge(Some(b"success"), Epoch(1), Epoch(2)), Proof::Void);
     }
 
     #[test]

@@ -78,6 +78,8 @@ pub struct NodeView {
     pub port: u16,
     /// Share of reads relative to other replicas; at least 1.
     pub weight: u32,
+    /// `server_version_num`, such as 150018; `None` before its first answer.
+    pub version: Option<u32>,
     /// Confirmed role.
     pub role: Role,
     /// The operator's will.
@@ -97,6 +99,12 @@ pub struct NodeView {
 }
 
 impl NodeView {
+    /// Whether the node can wait for its replay by itself: `WAIT FOR LSN`, since PostgreSQL 19.
+    #[must_use]
+    pub fn can_wait(&self) -> bool {
+        self.version.is_some_and(|version| version >= 190_000)
+    }
+
     /// Whether the node's data is within a bound in time; `None` if its age was never measured.
     ///
     /// A node that was beyond the bound lately counts as beyond it until it is measured at half of it:
@@ -208,6 +216,7 @@ mod tests {
             host: "b".into(),
             port: 5432,
             weight: 1,
+            version: None,
             role: Role::Replica,
             gate: Gate::Open,
             health: Health::Up,

@@ -11,7 +11,7 @@ use std::time::Duration;
 use policy::prepared::StatementId;
 use policy::replies::{Expect, Learned};
 use policy::{Epoch, Guard, NodeId, Proof};
-use wire::{Step, TxStatus, tag};
+use wire::{Described, Step, TxStatus, tag};
 
 use crate::buffer::CHUNK;
 use crate::metrics::Metrics;
@@ -21,7 +21,10 @@ use crate::view::ClusterView;
 use crate::worker::Worker;
 
 /// The question among the statements that are prepared on a server; no client's has its number.
-pub(crate) const STATEMENT: StatementId = StatementId::MAX;
+const STATEMENT: StatementId = StatementId::MAX;
+
+/// The same of the one that waits, which is made anew each time.
+const WAIT: StatementId = StatementId::MAX - 1;
 
 /// A `Bind` without parameters and formats: text comes back.
 const NO_VALUES: &[u8] = &[0; 6];
@@ -45,15 +48,33 @@ pub(crate) struct Guarded {
 
 impl Guarded {
     /// Puts the question in front of the cycle.
-    pub(crate) fn put(server: &mut Server) {
-        let (out, name) = (&mut server.outbox.bytes, wire::server_name(STATEMENT));
-        if !server.statements.touch(STATEMENT) {
-            wire::put_parse(out, &name, Guard::QUESTION.as_bytes(), b"");
-        }
+    pub(crate) fn put(&self, server: &mut Server) {
+        let out = &mut server.outbox.bytes;
+        let name = if let Some(limit) = self.guard.waits {
+            // The position is part of the text. Named all the same: a query would drop the client's
+            // unnamed statement.
+            let name = wire::server_name(WAIT);
+            wire::put_close(out, Described::Statement, &name);
+            wire::put_parse(out, &name, self.guard.wait(limit).as_bytes(), b"");
+            name
+        } else {
+            let name = wire::server_name(STATEMENT);
+            if !server.statements.touch(STATEMENT) {
+                wire::put_parse(out, &name, Guard::QUESTION.as_bytes(), b"");
+            }
+            name
+        };
         wire::put_bind(out, b"", &name, NO_VALUES);
         wire::put_execute(out, b"", 0);
         wire::put_sync(out);
         server.replies.push(Expect::Guard);
+    }
+
+    /// Takes note of what was prepared.
+    pub(crate) fn parsed(&self, server: &mut Server) {
+        if self.guard.waits.is_none() {
+            server.statements.insert(STATEMENT);
+        }
     }
 
     /// Judges the answer; teaches when to try the next.
@@ -64,7 +85,8 @@ impl Guarded {
         metrics: &Metrics,
     ) -> Proof {
         let proof = self.guard.judge(value, self.epoch, cluster.topology.newest().epoch);
-        cluster.guards.borrow_mut().note(self.node, self.age, proof);
+        let age = self.age.saturating_add(self.guard.waits.unwrap_or_default());
+        cluster.guards.borrow_mut().note(self.node, age, proof);
         metrics.guarded(proof);
         proof
     }

@@ -323,15 +323,16 @@ impl<'a> Relay<'a> {
 
     /// Whether a reply to the guard says that the read must not be served here.
     fn is_disproved(&mut self, reply: u8) -> bool {
+        let Some((guarded, cluster)) = self.guarded else { return false };
         match reply {
-            tag::PARSE_COMPLETE => self.server.statements.insert(crate::guarded::STATEMENT),
+            tag::PARSE_COMPLETE => guarded.parsed(self.server),
             // It may not be prepared as was thought: let the next session have another server.
             tag::ERROR => self.server.spoiled = true,
             _ => {}
         }
-        let Some((guarded, cluster)) = self.guarded.filter(|_| reply == tag::READY) else {
+        if reply != tag::READY {
             return false;
-        };
+        }
         let value = self.noticed.proof.take();
         let proof = guarded.judge(value.as_deref(), cluster, &self.worker.metrics);
         if proof == Proof::Passed {

@@ -20,7 +20,6 @@ use crate::database::Database;
 use crate::error::{Cause, Lost};
 use crate::forward::Forward;
 use crate::group::Group;
-use crate::guarded::Guarded;
 use crate::intake::{End, GATHER_PARSE, Gathered, gather};
 use crate::metrics::Side;
 use crate::noticed::{News, Noticed};
@@ -286,8 +285,8 @@ impl Session {
     fn forward(&mut self, cycle: Cycle, reading: &Reading, placed: &Placed) -> Result<(), Ending> {
         let max_prepared = self.worker.live().pool.max_prepared_statements;
         self.bring_server();
-        if let (Some(_), Some(lease)) = (&placed.guarded, self.lease.as_mut()) {
-            Guarded::put(lease.server());
+        if let (Some(guarded), Some(lease)) = (&placed.guarded, self.lease.as_mut()) {
+            guarded.put(lease.server());
         }
         let settings = Rc::clone(self.meaning.settings());
         let as_meant = self.as_meant(&settings);

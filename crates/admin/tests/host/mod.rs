@@ -239,6 +239,7 @@ fn node(id: u32, name: &str, role: Role) -> NodeView {
         host: "127.0.0.1".into(),
         port: 5432,
         weight: 1,
+        version: None,
         role,
         gate: Gate::Open,
         health: Health::Up,

@@ -33,6 +33,7 @@ pub(super) struct Seen {
     pub(super) sent: Instant,
     pub(super) system: u64,
     pub(super) started: i64,
+    pub(super) version: u32,
     pub(super) state: State,
 }
 
@@ -141,8 +142,13 @@ impl Member {
                 State::Standby { follows: timeline.max(followed) }
             }
         };
-        self.seen =
-            Some(Seen { sent: heard.sent, system: heard.system, started: heard.started, state });
+        self.seen = Some(Seen {
+            sent: heard.sent,
+            system: heard.system,
+            started: heard.started,
+            version: heard.version,
+            state,
+        });
         rose
     }
 
@@ -212,6 +218,7 @@ impl Member {
             host: self.spec.host.clone(),
             port: self.spec.port,
             weight: self.spec.weight,
+            version: self.seen.map(|seen| seen.version),
             role,
             gate: self.gate,
             health: self.health,

@@ -13,6 +13,8 @@ pub struct Observation {
     pub system: u64,
     /// `pg_postmaster_start_time()`, microseconds since the epoch of the server.
     pub started: i64,
+    /// `server_version_num`, such as 150018.
+    pub version: u32,
     /// What the node is doing.
     pub state: Observed,
 }

@@ -150,9 +150,12 @@ impl<'a> Replicas<'a> {
     /// One of the replicas that very likely have replayed far enough since they were measured.
     fn serve_guarded(&self, reason: Reason, load: &impl Load, draw: u64) -> Option<Decision> {
         let guarding = self.ask.guards?;
-        let age = |guard: &Guard| self.ask.now.saturating_duration_since(guard.flushed);
         let likely = self.topology.nodes.iter().filter(|node| {
-            self.guard(node).is_some_and(|guard| guarding.odds.likely(node.id, age(&guard), draw))
+            self.guard(node).is_some_and(|guard| {
+                let age = self.ask.now.saturating_duration_since(guard.flushed);
+                let then = age.saturating_add(guard.waits.unwrap_or_default());
+                guarding.odds.likely(node.id, then, draw)
+            })
         });
         let node = balance::least_busy_of_two(likely, load, draw)?;
         let (fence, guard) = (self.judge.fence(), self.guard(node));
@@ -162,8 +165,10 @@ impl<'a> Replicas<'a> {
     /// What the node would have to prove, if the primary has flushed that far: none is sent more.
     fn guard(&self, node: &NodeView) -> Option<Guard> {
         let fence = self.judge.to_prove(node)?;
-        let flushed = self.ask.guards?.answers.flushed_since(fence)?;
-        Some(Guard { fence, flushed })
+        let guarding = self.ask.guards?;
+        let flushed = guarding.answers.flushed_since(fence)?;
+        let rest = Pace::patience(self.ask.wishes.consistency).saturating_sub(guarding.waited);
+        Some(Guard { fence, flushed, waits: node.can_wait().then_some(rest) })
     }
 
     /// For how long the read should wait until a guard is likely to pass, if it is worth it.

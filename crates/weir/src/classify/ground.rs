@@ -107,6 +107,7 @@ fn healthy(now: Instant) -> Topology {
         host: name.into(),
         port: 5432,
         weight: 1,
+        version: None,
         role,
         gate: Gate::Open,
         health: Health::Up,

@@ -84,7 +84,10 @@ impl Stage {
     pub(super) fn says(&mut self, node: u32, line: Line) -> Vec<Event> {
         self.wait(ms(10));
         let Line { state, system, started } = line;
-        self.cluster.observe(NodeId(node), Observation { sent: self.now, system, started, state })
+        self.cluster.observe(
+            NodeId(node),
+            Observation { sent: self.now, system, started, version: 150_018, state },
+        )
     }
 
     /// A probe fails.

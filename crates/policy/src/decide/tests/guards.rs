@@ -73,7 +73,7 @@ fn a_replica_that_very_likely_caught_up_serves_and_has_to_prove_it() {
     let decision = guarded(&world).decide();
     assert_eq!((decision.target, decision.reason), on(1, Reason::Read));
     let fence = Fence { timeline: Timeline(1), lsn: Lsn(1001) };
-    assert_eq!(decision.guard, Some(Guard { fence, flushed: before(world.now, 5) }));
+    assert_eq!(decision.guard, Some(Guard { fence, flushed: before(world.now, 5), waits: None }));
     assert_eq!(decision.fence, Some(fence));
 }
 
@@ -175,4 +175,21 @@ fn a_strong_read_waits_longer_than_another() {
     assert_eq!(target(&world), Target::Primary(NodeId(0)));
     world.wishes.consistency = Consistency::Strong;
     assert_eq!(target(&world), Target::Wait(Wait::Ticket));
+}
+
+#[test]
+fn a_replica_that_can_wait_is_asked_sooner_and_for_as_long_as_the_read_may_wait() {
+    let mut world = behind();
+    world.topology.nodes[1].version = Some(190_000);
+    let at = |ago, waited| {
+        let answers = flushed(&world, 1001, ago);
+        Guarded { answers, waited, ..guarded(&world) }.decide()
+    };
+    assert_eq!(at(0, 0).guard.map(|guard| guard.waits), Some(Some(ms(2))));
+    assert_eq!(at(1, 1).guard.map(|guard| guard.waits), Some(Some(ms(1))));
+    assert_eq!(at(1, 2).guard, None, "it has waited long enough");
+    world.topology.nodes[1].version = Some(189_999);
+    let answers = flushed(&world, 1001, 2);
+    let decision = Guarded { answers, ..guarded(&world) }.decide();
+    assert_eq!(decision.guard.map(|guard| guard.waits), Some(None));
 }

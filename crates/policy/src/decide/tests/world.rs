@@ -165,6 +165,7 @@ pub(super) fn replica(id: u32, lag: u64) -> NodeView {
         host: "127.0.0.1".into(),
         port: 5432,
         weight: 1,
+        version: None,
         role: Role::Replica,
         gate: Gate::Open,
         health: Health::Up,

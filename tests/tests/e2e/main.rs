@@ -12,6 +12,7 @@ mod conversations;
 mod crowd;
 mod drivers;
 mod failover;
+mod fences;
 mod groups;
 mod guards;
 mod learned;

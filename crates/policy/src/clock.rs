@@ -61,6 +61,12 @@ impl Tickets {
     pub fn newest(self) -> Ticket {
         self.flushed.max(self.inserted)
     }
+
+    /// The kind of the newest ticket.
+    #[must_use]
+    pub fn newest_kind(self) -> Wal {
+        if self.flushed > self.inserted { Wal::Flushed } else { Wal::Inserted }
+    }
 }
 
 /// A time in which the primary's configuration was the same, and with it what its servers were opened with.
@@ -113,6 +119,12 @@ impl Answer {
             Wal::Flushed if ticket > self.configured.after => self.flushed(),
             Wal::Flushed | Wal::Inserted => self.fence(),
         }
+    }
+
+    /// What this answer would be to a ticket of this kind.
+    #[must_use]
+    pub fn to(&self, wal: Wal) -> Fence {
+        self.covers(wal, Ticket(u64::MAX))
     }
 
     /// The flush position: what replicas can have by now.

@@ -321,6 +321,12 @@ impl Session {
         self.own.newest()
     }
 
+    /// Which position of the primary the newest ticket will be answered by, given the scope's.
+    #[must_use]
+    pub fn awaits(&self, scope: Tickets) -> Wal {
+        scope.join(self.own).newest_kind()
+    }
+
     /// Raises what every later read must have passed (`weir.min_lsn`).
     pub fn raise_floor(&mut self, fence: Fence) {
         self.floor = Some(self.floor.map_or(fence, |floor| floor.join(fence)));

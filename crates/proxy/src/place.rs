@@ -354,7 +354,8 @@ impl Session {
         let newest = answers.newest().filter(|answer| answer.epoch == topology.epoch);
         let pace = match attempt {
             Attempt::First => {
-                newest.map(|answer| Pace { newest: answer.fence(), took: answer.took })
+                let awaits = self.meaning.awaits(self.scope.newest());
+                newest.map(|answer| Pace { newest: answer.to(awaits), took: answer.took })
             }
             Attempt::Answered | Attempt::Unproven => None,
             Attempt::Elsewhere if topology.primary().is_none() => None,

@@ -61,6 +61,9 @@ impl Pace {
     /// The same under `strong`, where every read needs a ticket.
     pub const STRONG_PATIENCE: Duration = Duration::from_millis(10);
 
+    /// The longest that a read waits on a replica's server, which serves nobody else meanwhile.
+    pub const MOST_ON_A_SERVER: Duration = Duration::from_millis(100);
+
     /// How long a read of this level waits.
     #[must_use]
     pub const fn patience(level: Consistency) -> Duration {

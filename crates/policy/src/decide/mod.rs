@@ -167,7 +167,7 @@ impl<'a> Replicas<'a> {
         let fence = self.judge.to_prove(node)?;
         let guarding = self.ask.guards?;
         let flushed = guarding.answers.flushed_since(fence)?;
-        let rest = Pace::patience(self.ask.wishes.consistency).saturating_sub(guarding.waited);
+        let rest = self.patience().min(Pace::MOST_ON_A_SERVER).saturating_sub(guarding.waited);
         Some(Guard { fence, flushed, waits: node.can_wait().then_some(rest) })
     }
 
@@ -178,8 +178,17 @@ impl<'a> Replicas<'a> {
             let age = self.ask.now.saturating_duration_since(self.guard(node)?.flushed);
             guarding.odds.likely_from(node.id)?.checked_sub(age).filter(|rest| !rest.is_zero())
         });
-        let patience = Pace::patience(self.ask.wishes.consistency);
-        rest.min().filter(|rest| guarding.waited.saturating_add(*rest) <= patience)
+        rest.min().filter(|rest| guarding.waited.saturating_add(*rest) <= self.patience())
+    }
+
+    /// For how long the read waits for a replica to have replayed what it needs.
+    fn patience(&self) -> Duration {
+        let wishes = self.ask.wishes;
+        let level = Pace::patience(wishes.consistency);
+        match wishes.on_stale {
+            OnStale::Wait => level.max(wishes.stale_wait),
+            OnStale::Primary | OnStale::Error => level,
+        }
     }
 
     /// What becomes of a read that no replica may serve.
@@ -218,7 +227,7 @@ impl Replicas<'_> {
     /// for that, and so never get away from it. A replica that has not even passed the newest
     /// answer will not have passed the next, unless it nearly always has what was flushed just now.
     fn ticket_is_worth_waiting_for(&self) -> bool {
-        let patience = Pace::patience(self.ask.wishes.consistency);
+        let patience = self.patience();
         let Some(pace) = self.ask.pace.filter(|pace| pace.took <= patience) else {
             return false;
         };

@@ -193,3 +193,19 @@ fn a_replica_that_can_wait_is_asked_sooner_and_for_as_long_as_the_read_may_wait(
     let decision = Guarded { answers, ..guarded(&world) }.decide();
     assert_eq!(decision.guard.map(|guard| guard.waits), Some(None));
 }
+
+#[test]
+fn a_read_that_may_wait_for_a_replica_waits_until_its_guard_is_likely() {
+    let mut world = behind().wish("on_stale", "wait").wish("stale_wait", "20ms");
+    let at = |world: &World, ago, waited| {
+        let (odds, answers) = (passing_from(10), flushed(world, 1001, ago));
+        Guarded { odds, answers, waited, ..guarded(world) }.decide()
+    };
+    assert_eq!(at(&world, 1, 0).target, Target::Wait(Wait::Replay(ms(9))));
+    assert_eq!(at(&world, 10, 9).target, Target::Replica(NodeId(1)));
+    assert_eq!(at(&world, 1, 12).target, Target::Wait(Wait::Fresh), "that would be too long");
+    world.topology.nodes[1].version = Some(190_000);
+    assert_eq!(at(&world, 1, 0).guard.and_then(|guard| guard.waits), Some(ms(20)));
+    let world = world.wish("stale_wait", "60s");
+    assert_eq!(at(&world, 1, 0).guard.and_then(|guard| guard.waits), Some(ms(100)));
+}

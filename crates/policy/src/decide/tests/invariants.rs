@@ -149,7 +149,10 @@ proptest! {
             Target::Wait(Wait::Ticket) => {
                 let pace = world.pace.unwrap();
                 prop_assert!(matches!(world.fence, FenceState::Pending(_)));
-                prop_assert!(pace.took <= Pace::patience(world.wishes.consistency));
+                let level = Pace::patience(world.wishes.consistency);
+                let may_wait = world.wishes.on_stale == OnStale::Wait;
+                let stale_wait = world.wishes.stale_wait;
+                prop_assert!(pace.took <= if may_wait { level.max(stale_wait) } else { level });
                 let passed = |node: &NodeView| {
                     node.position.is_some_and(|position| position.has_passed(pace.newest))
                 };

@@ -152,7 +152,8 @@ proptest! {
                 let level = Pace::patience(world.wishes.consistency);
                 let may_wait = world.wishes.on_stale == OnStale::Wait;
                 let stale_wait = world.wishes.stale_wait;
-                prop_assert!(pace.took <= if may_wait { level.max(stale_wait) } else { level });
+                let patience = if may_wait { level.max(stale_wait) } else { level };
+                prop_assert!(pace.took <= patience);
                 let passed = |node: &NodeView| {
                     node.position.is_some_and(|position| position.has_passed(pace.newest))
                 };

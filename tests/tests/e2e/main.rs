@@ -29,6 +29,7 @@ mod shutdown;
 mod standbys;
 mod state;
 mod statement;
+mod strong;
 mod tenants;
 mod timeouts;
 mod tls;

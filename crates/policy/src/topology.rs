@@ -149,6 +149,11 @@ pub struct Topology {
     pub nodes: Vec<NodeView>,
     /// The primary's newest sample.
     pub sampled: Option<Sampled>,
+    /// Since when the primary has missed several probes in a row, while replicas answered theirs.
+    ///
+    /// Such a node may be frozen, or behind a broken network, long before it counts as down. If nobody
+    /// answered, it was the asking that was late.
+    pub silent_since: Option<Instant>,
 }
 
 /// Where the WAL of a primary was flushed to, and when it was asked.
@@ -176,18 +181,10 @@ impl Topology {
         }
     }
 
-    /// Whether the primary has said nothing for longer than that, while replicas were heard.
-    ///
-    /// Such a node may be frozen, or behind a broken network, long before it counts as down. If nobody was
-    /// heard, it is the asking that was late.
+    /// When the primary said its last word, if it has been silent for longer than that since.
     #[must_use]
-    pub fn is_silent_for(&self, bound: Duration, now: Instant) -> bool {
-        let Some(sampled) = self.sampled else { return false };
-        let missed = |at: Instant| at.saturating_duration_since(sampled.sent);
-        let heard = self.nodes.iter().filter(|node| node.role == Role::Replica);
-        let last = heard.filter_map(|node| node.observed).max();
-        let half = bound.checked_div(2).unwrap_or(bound);
-        missed(now) > bound && last.is_some_and(|last| missed(last) > half)
+    pub fn silent_for(&self, bound: Duration, now: Instant) -> Option<Instant> {
+        self.silent_since.filter(|since| now.saturating_duration_since(*since) > bound)
     }
 
     /// The timeline that writes go to now.

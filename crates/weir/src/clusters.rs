@@ -102,6 +102,7 @@ fn nothing_known(cluster: &str) -> Topology {
         leader: Leader::Missing { since: tokio::time::Instant::now().into_std() },
         nodes: Vec::new(),
         sampled: None,
+        silent_since: None,
     }
 }
 

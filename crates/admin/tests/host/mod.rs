@@ -229,6 +229,7 @@ fn made_by_hand() -> Topology {
             sent: now,
             flush: Fence { timeline: Timeline(1), lsn: Lsn(0x100) },
         }),
+        silent_since: None,
     }
 }
 

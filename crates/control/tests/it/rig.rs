@@ -268,5 +268,6 @@ fn nothing() -> Topology {
         leader: Leader::Missing { since: tokio::time::Instant::now().into_std() },
         nodes: Vec::new(),
         sampled: None,
+        silent_since: None,
     }
 }

@@ -27,6 +27,9 @@ use crate::lag::Ring;
 use crate::lsn::{Fence, Lsn, Timeline};
 use crate::topology::{Epoch, Leader, NodeId, Sampled, Topology};
 
+/// Probes that a primary must have missed to count as silent; one may be late.
+const MISSED: u32 = 2;
+
 /// One cluster: its members, what was seen of them, and the verdict on who leads.
 #[derive(Debug)]
 pub struct Cluster {
@@ -162,7 +165,17 @@ impl Cluster {
             leader: self.leader,
             nodes: self.members.iter().map(view).collect(),
             sampled: self.sampled,
+            silent_since: self.silent_since(),
         }
+    }
+
+    /// When the primary said its last word, if a replica was heard several probes later.
+    fn silent_since(&self) -> Option<Instant> {
+        let said = self.sampled?.sent;
+        let heard = self.members.iter().filter(|member| Some(member.id) != self.leader_id());
+        let last = heard.filter_map(|member| member.seen).map(|seen| seen.sent).max()?;
+        let missed = self.timing.probe_idle.saturating_mul(MISSED);
+        (last.saturating_duration_since(said) > missed).then_some(said)
     }
 
     fn member(&self, id: NodeId) -> Option<&Member> {

@@ -1,6 +1,6 @@
 //! May this node serve this read? Every objection to a replica, in the order of their strength.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::answer::{Eligibility, Reason};
 use super::ask::{Ask, FenceState, LastRead};
@@ -13,6 +13,8 @@ pub(super) struct Judge<'a> {
     ask: &'a Ask<'a>,
     /// The primary's timeline; `None` without a primary that answers.
     timeline: Option<Timeline>,
+    /// The moment at which data must not be older than the bounds.
+    as_of: Instant,
     bounds: Bounds,
     /// But under `eventual`: the last read, and what it showed at most, if that is known.
     last: Option<(LastRead, Option<Fence>)>,
@@ -29,17 +31,21 @@ impl<'a> Judge<'a> {
     /// Resolves what doesn't depend on the node: bounds that are waived, the last read's node.
     pub(super) fn new(ask: &'a Ask<'a>, topology: &Topology) -> Self {
         let wishes = ask.wishes;
-        let silent = wishes.max_lag.is_some_and(|bound| topology.is_silent_for(bound, ask.now));
-        let answers = |_: &&NodeView| !silent;
-        let timeline = topology.primary().filter(answers).and_then(|_| topology.timeline());
+        let silent = wishes.max_lag.and_then(|bound| topology.silent_for(bound, ask.now));
+        let answers = |_: &&NodeView| silent.is_none();
+        let primary = topology.primary();
+        let timeline = primary.filter(answers).and_then(|_| topology.timeline());
         // Without a primary, every replica's bound grows, whatever its data.
-        let waived = timeline.is_none() && wishes.on_no_primary == OnNoPrimary::Serve;
+        let serve = timeline.is_none() && wishes.on_no_primary == OnNoPrimary::Serve;
+        let waived = serve && primary.is_none();
         let ignored = wishes.route == Route::Replica;
         let bounds = Bounds { time: wishes.max_lag, bytes: wishes.max_lag_bytes };
         let last_read = ask.last_read.filter(|_| wishes.consistency != Consistency::Eventual);
         Self {
             ask,
             timeline,
+            // While it is silent only: it may be back, and what was late before is late.
+            as_of: silent.filter(|_| serve).unwrap_or(ask.now),
             bounds: if waived || ignored { Bounds::default() } else { bounds },
             last: last_read.map(|last| (last, shown_by(last, topology))),
         }
@@ -88,7 +94,7 @@ impl<'a> Judge<'a> {
     }
 
     fn beyond_bounds(&self, node: &NodeView) -> Option<Eligibility> {
-        let within = self.bounds.time.map(|bound| node.is_within(bound, self.ask.now));
+        let within = self.bounds.time.map(|bound| node.is_within(bound, self.as_of));
         let bytes = self.bounds.bytes.map(|bound| node.lag_bytes.map(|behind| behind <= bound));
         match (within.unwrap_or(Some(true)), bytes.unwrap_or(Some(true))) {
             (None, _) | (_, None) => Some(Eligibility::LagUnknown),

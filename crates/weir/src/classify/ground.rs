@@ -125,5 +125,6 @@ fn healthy(now: Instant) -> Topology {
         leader: Leader::Node { id: NodeId(0), timeline },
         nodes: vec![node(0, "primary", Role::Primary), node(1, "replica", Role::Replica)],
         sampled: None,
+        silent_since: None,
     }
 }

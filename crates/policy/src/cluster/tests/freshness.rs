@@ -209,3 +209,20 @@ fn it_is_remembered_for_a_while_how_far_a_replica_was_behind() {
     stage.wait(ms(5_000));
     assert_eq!(worst(&mut stage), None);
 }
+
+#[test]
+fn a_primary_is_silent_once_replicas_were_heard_two_probes_later() {
+    let mut stage = Stage::led(2);
+    let said = stage.now;
+    let silent = |stage: &mut Stage| stage.topology().silent_since;
+    stage.wait(ms(490));
+    stage.says(1, standby(1, 1000));
+    assert_eq!(silent(&mut stage), None, "one probe may be late");
+    stage.says(1, standby(1, 1000));
+    assert_eq!(silent(&mut stage), Some(said));
+    stage.says(0, writable(1, 1000));
+    assert_eq!(silent(&mut stage), None);
+    // Nobody is heard: it is the asking that is late.
+    stage.wait(ms(10_000));
+    assert_eq!(silent(&mut stage), None);
+}

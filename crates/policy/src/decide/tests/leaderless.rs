@@ -4,8 +4,7 @@ use sql::Class;
 
 use super::super::{Reason, Refusal, Target, Wait};
 use super::world::{World, at, before, on, primary, replica};
-use crate::lsn::{Fence, Lsn, Timeline};
-use crate::topology::{Health, Leader, NodeView, Sampled};
+use crate::topology::{Health, Leader, NodeView};
 
 #[test]
 fn eventual_reads_go_on_whatever_their_lag() {
@@ -75,37 +74,34 @@ fn a_named_replica_serves_as_far_as_it_is_the_most_advanced() {
     assert_eq!(world.goes(), on(2, Reason::NoPrimary));
 }
 
-/// The primary's newest sample is so many milliseconds old; the replica was heard just now.
-fn silent_for(millis: u64) -> World {
-    let mut world = World::new([replica(1, millis)]);
-    let flush = Fence { timeline: Timeline(1), lsn: Lsn(1000) };
-    let sent = before(world.now, millis);
-    world.topology.sampled = Some(Sampled { sent, flush });
+/// The primary said its last word so long ago, in milliseconds; the replica was `late` then.
+fn silent_for(millis: u64, late: u64) -> World {
+    let mut world = World::new([replica(1, millis + late)]);
+    world.topology.silent_since = Some(before(world.now, millis));
     world
 }
 
 #[test]
 fn reads_do_not_follow_a_primary_into_its_silence() {
-    assert_eq!(silent_for(1000).goes(), on(1, Reason::Read));
-    assert_eq!(silent_for(1001).goes(), on(1, Reason::NoPrimary));
-    assert_eq!(silent_for(1001).fence(1, 1000).goes(), on(1, Reason::NoPrimary));
+    assert_eq!(silent_for(1000, 0).goes(), on(1, Reason::Read));
+    assert_eq!(silent_for(1001, 0).goes(), on(1, Reason::NoPrimary));
+    assert_eq!(silent_for(1001, 0).fence(1, 1000).goes(), on(1, Reason::NoPrimary));
     let waits = (Target::Wait(Wait::Primary), Reason::NoPrimary);
-    assert_eq!(silent_for(1001).fence(1, 1001).goes(), waits);
+    assert_eq!(silent_for(1001, 0).fence(1, 1001).goes(), waits);
     let refused = (Target::Refuse(Refusal::NoPrimary), Reason::NoPrimary);
-    assert_eq!(silent_for(1001).wish("on_no_primary", "error").goes(), refused);
-    assert_eq!(silent_for(1001).class(Class::Write).goes(), primary(Reason::Write));
+    assert_eq!(silent_for(1001, 0).wish("on_no_primary", "error").goes(), refused);
+    assert_eq!(silent_for(1001, 0).class(Class::Write).goes(), primary(Reason::Write));
 }
 
 #[test]
-fn it_is_the_asking_that_was_late_if_nobody_was_heard() {
-    let mut world = silent_for(1001);
-    world.topology.nodes[1].observed = Some(before(world.now, 600));
-    assert_eq!(world.goes(), primary(Reason::TooFarBehind));
+fn a_silence_excuses_no_replica_that_was_late_before_it() {
+    assert_eq!(silent_for(3000, 1000).goes(), on(1, Reason::NoPrimary));
+    let waits = (Target::Wait(Wait::Primary), Reason::NoPrimary);
+    assert_eq!(silent_for(3000, 1001).goes(), waits);
 }
 
 #[test]
 fn a_replica_that_is_late_by_itself_does_not_make_the_primary_silent() {
-    let mut world = silent_for(1001);
-    world.topology.sampled = world.topology.sampled.map(|it| Sampled { sent: world.now, ..it });
+    let world = World::new([replica(1, 1001)]);
     assert_eq!(world.goes(), primary(Reason::TooFarBehind));
 }

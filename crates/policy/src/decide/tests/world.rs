@@ -53,6 +53,7 @@ impl World {
                 leader,
                 nodes,
                 sampled: None,
+                silent_since: None,
             },
             wishes: Preferences::default(),
             class: Class::Read,

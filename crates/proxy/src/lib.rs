@@ -66,6 +66,7 @@ mod stream;
 mod timers;
 mod token;
 mod view;
+mod waiting;
 mod worker;
 
 pub use start::Proxy;

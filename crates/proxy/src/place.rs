@@ -8,8 +8,8 @@ use policy::decide::on_primary;
 use policy::session::ServedBy;
 use policy::standby::harms_a_standby;
 use policy::{
-    Ask, Consistency, Decision, Epoch, FenceState, Guarding, Pace, Preferences, Reason, Refusal,
-    Role, Target, Topology, Wait, decide,
+    Ask, Consistency, Decision, Epoch, Guarding, Pace, Preferences, Reason, Refusal, Role, Route,
+    Target, Topology, decide,
 };
 use sql::{Class, Effect};
 use wire::TxStatus;
@@ -58,11 +58,12 @@ pub(crate) struct Placed {
 }
 
 impl Session {
-    /// Makes sure that the session holds a lease that this cycle may use.
+    /// Makes sure that the session holds a lease that this cycle may use; how often it was tried, and since
+    /// when.
     pub(crate) async fn place(
         &mut self,
         reading: &Reading,
-        attempt: Attempt,
+        tried: (Attempt, Instant),
     ) -> Result<Placed, Cause> {
         self.may_open_a_block(reading)?;
         if self.lease.as_mut().is_some_and(|lease| lease.server().is_being_cancelled()) {
@@ -77,14 +78,17 @@ impl Session {
         } else if self.asks_for_value(reading) {
             self.place_where_drawn()?
         } else {
-            self.place_unless_refused(reading, attempt).await?
+            self.place_unless_refused(reading, tried).await?
         };
         if let Some(cause) = refused_pin {
             let mut told = Vec::new();
             let _told = cause.put(&mut told);
             placed.refused = Some(told.into());
         }
-        self.worker.metrics.routed(placed.side, placed.reason);
+        // Who has yet to prove that it may serve the cycle does not serve it yet.
+        if placed.guarded.is_none() {
+            self.worker.metrics.routed(placed.side, placed.reason);
+        }
         Ok(placed)
     }
 
@@ -108,11 +112,11 @@ impl Session {
     async fn place_unless_refused(
         &mut self,
         reading: &Reading,
-        attempt: Attempt,
+        tried: (Attempt, Instant),
     ) -> Result<Placed, Cause> {
         let (peer, worker) = (Rc::clone(&self.peer), Rc::clone(&self.worker));
         peer.timer.waits();
-        let mut placing = std::pin::pin!(self.place_anew(reading, attempt));
+        let mut placing = std::pin::pin!(self.place_anew(reading, tried));
         std::future::poll_fn(|cx| {
             if let Some(cause) = peer.refused(&worker) {
                 return Poll::Ready(Err(cause));
@@ -193,9 +197,12 @@ impl Session {
         Ok(Placed::on(&address, Reason::Pinned(sql::Pin::SequenceValue)))
     }
 
-    async fn place_anew(&mut self, reading: &Reading, first: Attempt) -> Result<Placed, Cause> {
+    async fn place_anew(
+        &mut self,
+        reading: &Reading,
+        (first, since): (Attempt, Instant),
+    ) -> Result<Placed, Cause> {
         let mut attempt = first;
-        let since = now();
         let hold = self.worker.live().pool.failover_hold;
         self.take_read_ticket(reading, first);
         loop {
@@ -254,56 +261,16 @@ impl Session {
             epoch,
             age: now().saturating_duration_since(guard.flushed),
         });
-        if reading.class == Class::Read {
-            self.worker.metrics.read(self.wishes(reading).consistency, placed.side);
-        }
         placed
     }
 
-    /// Waits for what a decision names; as what the cycle is to be decided then.
-    async fn wait_for(
-        &mut self,
-        (wait, reason): (Wait, Reason),
-        reading: &Reading,
-        (attempt, since): (Attempt, Instant),
-    ) -> Result<Attempt, Cause> {
-        let hold = self.worker.live().pool.failover_hold;
-        let began = now();
-        let then = match wait {
-            Wait::Primary => {
-                let primary = State::WaitingForPrimary;
-                if Box::pin(self.changed_within(primary, hold, since)).await? {
-                    return Ok(attempt);
-                }
-                return Err(self.refuse(Cause::NoPrimary { waited: hold }, reason));
-            }
-            Wait::Ticket => {
-                let patience = Pace::patience(self.wishes(reading).consistency);
-                Box::pin(self.ticket_answered(patience)).await;
-                Attempt::Answered
-            }
-            Wait::Replay(rest) => {
-                Box::pin(tokio::time::sleep(rest)).await;
-                Attempt::Answered
-            }
-            Wait::Fresh => {
-                let limit = self.wishes(reading).stale_wait;
-                let replica = State::WaitingForReplica;
-                let changed = Box::pin(self.changed_within(replica, limit, since)).await?;
-                if changed { attempt } else { Attempt::Stale(reason) }
-            }
-        };
-        self.worker.metrics.fence_wait.record(now().saturating_duration_since(began));
-        Ok(then)
-    }
-
     /// What this cycle wants: the session's wishes, or the hint's.
-    fn wishes<'a>(&'a self, reading: &'a Reading) -> &'a Preferences {
+    pub(crate) fn wishes<'a>(&'a self, reading: &'a Reading) -> &'a Preferences {
         reading.hinted.as_deref().unwrap_or_else(|| self.meaning.wishes())
     }
 
     /// Which failover the cluster is in now.
-    fn epoch(&self) -> Epoch {
+    pub(crate) fn epoch(&self) -> Epoch {
         self.database.cluster.topology.newest().epoch
     }
 
@@ -327,14 +294,15 @@ impl Session {
         }))
     }
 
-    fn refuse(&self, cause: Cause, reason: Reason) -> Cause {
+    pub(crate) fn refuse(&self, cause: Cause, reason: Reason) -> Cause {
         self.worker.metrics.routed(Side::Refused, reason);
         cause
     }
 
     /// Under `strong` a read begins with a ticket: its answer covers all that was acknowledged so far.
     fn take_read_ticket(&mut self, reading: &Reading, attempt: Attempt) {
-        let strong = self.wishes(reading).consistency == Consistency::Strong;
+        let wishes = self.wishes(reading);
+        let strong = wishes.consistency == Consistency::Strong && wishes.route != Route::Primary;
         if strong && attempt == Attempt::First && reading.class == Class::Read {
             self.worker.metrics.tickets.inc();
             self.meaning.took(self.database.cluster.take_ticket());
@@ -393,45 +361,6 @@ impl Session {
         decision
     }
 
-    /// Waits, for a bounded time, until the session's newest ticket is answered.
-    async fn ticket_answered(&mut self, patience: Duration) {
-        let epoch = self.epoch();
-        let mut answers = self.database.cluster.answers.receiver();
-        let level = (Consistency::Strong, None);
-        let fence = self.meaning.fence(level, self.scope.newest(), &answers.borrow(), epoch);
-        let FenceState::Pending(ticket) = fence else { return };
-        let answered = answers.wait_for(|answers| answers.covering(ticket).is_some());
-        drop(tokio::time::timeout(patience.saturating_mul(2), answered).await);
-    }
-
-    /// Waits for the next change of topology or answers; `false` once `limit` has passed.
-    async fn changed_within(
-        &self,
-        state: State,
-        limit: Duration,
-        since: Instant,
-    ) -> Result<bool, Cause> {
-        if expired(since, limit) {
-            return Ok(false);
-        }
-        let cluster = &self.database.cluster;
-        let (mut topology, mut answers) = (cluster.topology.receiver(), cluster.answers.receiver());
-        let until = tokio::time::Instant::from_std(since.checked_add(limit).unwrap_or(since));
-        let changed = async {
-            tokio::select! {
-                changed = topology.changed() => changed.is_ok(),
-                changed = answers.changed() => changed.is_ok(),
-                () = tokio::time::sleep_until(until) => false,
-            }
-        };
-        self.waits(state, changed).await
-    }
-
-    /// Waits for such a change once more after a node could not be reached.
-    async fn changed_soon(&self) -> Result<bool, Cause> {
-        self.changed_within(State::WaitingForPrimary, Duration::from_millis(100), now()).await
-    }
-
     /// Only a cycle that is a transaction of its own runs twice; elsewhere only a read that stays
     /// inside of the database. Whose plan is stale was not run at all.
     fn retries(&self, reading: &Reading, by: ServedBy) -> Retries {
@@ -468,6 +397,6 @@ impl Placed {
     }
 }
 
-fn expired(since: Instant, limit: Duration) -> bool {
+pub(crate) fn expired(since: Instant, limit: Duration) -> bool {
     now().saturating_duration_since(since) >= limit
 }

@@ -33,7 +33,7 @@ use crate::scope::ScopeFence;
 use crate::server::{ServerNumber, SessionNumber};
 use crate::settle::Closing;
 use crate::stream::Stream;
-use crate::worker::{Stage, Worker};
+use crate::worker::{Stage, Worker, now};
 
 /// Why a session ends.
 #[derive(Debug)]
@@ -143,11 +143,11 @@ impl Session {
             Alone::Refused(told) => Some(told),
             Alone::No => None,
         };
-        let mut attempt = Attempt::First;
+        let (mut attempt, since) = (Attempt::First, now());
         let mut losses = 0_u8;
         let mut lesson = None;
         loop {
-            let mut placed = match self.place(&reading, attempt).await {
+            let mut placed = match self.place(&reading, (attempt, since)).await {
                 Ok(placed) => placed,
                 Err(cause) => return self.tell(&cause, cycle).await,
             };
@@ -382,6 +382,7 @@ impl Session {
     ) -> Result<Relayed, Ending> {
         match event {
             Event::Ended => {
+                self.served(reading, placed);
                 self.settled(reading, &noticed, settled)?;
                 Ok(if noticed.error.is_some() { Relayed::Failed } else { Relayed::Done })
             }
@@ -423,6 +424,17 @@ impl Session {
                 self.abandon();
                 Err(Ending::Left)
             }
+        }
+    }
+
+    /// Counts a cycle that was served where it was placed.
+    fn served(&self, reading: &Reading, placed: &Placed) {
+        let metrics = &self.worker.metrics;
+        if placed.guarded.is_some() {
+            metrics.routed(placed.side, placed.reason);
+        }
+        if reading.class == sql::Class::Read {
+            metrics.read(self.wishes(reading).consistency, placed.side);
         }
     }
 

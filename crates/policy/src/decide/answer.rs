@@ -30,7 +30,7 @@ pub enum Wait {
     Primary,
     /// A replica to become fresh enough: bounded by `stale_wait`; after it, the primary serves.
     Fresh,
-    /// The answer to the read's ticket: bounded by twice [`Pace::patience`](super::Pace::patience).
+    /// The answer to the read's ticket: bounded by [`Pace::patience`](super::Pace::patience).
     Ticket,
     /// This long, for replicas to replay what was flushed just now; a guard is likely to pass then.
     Replay(Duration),

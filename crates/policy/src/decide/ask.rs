@@ -54,9 +54,11 @@ pub struct Pace {
 }
 
 impl Pace {
-    /// The longest that a read waits for its ticket, or for a replica to replay: no longer than it gains
-    /// by a replica.
-    pub const PATIENCE: Duration = Duration::from_millis(2);
+    /// The longest that a read waits for its ticket and for a replica to replay, all in all.
+    ///
+    /// The clock's floor, its way to the primary, and the delay of a replica in the same place, with some
+    /// room. A read that falls back to the primary takes a ticket there and so draws the next one after it.
+    pub const PATIENCE: Duration = Duration::from_millis(4);
 
     /// The same under `strong`, where every read needs a ticket.
     pub const STRONG_PATIENCE: Duration = Duration::from_millis(10);

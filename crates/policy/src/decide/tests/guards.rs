@@ -151,7 +151,7 @@ fn a_read_waits_until_a_guard_is_likely_if_that_is_soon() {
     };
     assert_eq!(at(1, 0), Target::Wait(Wait::Replay(ms(1))));
     assert_eq!(at(0, 0), Target::Wait(Wait::Replay(ms(2))));
-    assert_eq!(at(1, 2), Target::Primary(NodeId(0)), "it has waited long enough");
+    assert_eq!(at(1, 4), Target::Primary(NodeId(0)), "it has waited long enough");
     assert_eq!(at(2, 2), Target::Replica(NodeId(1)));
 }
 
@@ -169,7 +169,7 @@ fn a_ticket_is_worth_waiting_for_where_a_guard_will_pass_behind_it() {
 
 #[test]
 fn a_strong_read_waits_longer_than_another() {
-    let mut world = World::new([at(1, 1, 99)]).pending().pace(100, 4);
+    let mut world = World::new([at(1, 1, 99)]).pending().pace(100, 5);
     let target =
         |world: &World| Guarded { odds: passing_from(5), ..guarded(world) }.decide().target;
     assert_eq!(target(&world), Target::Primary(NodeId(0)));
@@ -185,9 +185,9 @@ fn a_replica_that_can_wait_is_asked_sooner_and_for_as_long_as_the_read_may_wait(
         let answers = flushed(&world, 1001, ago);
         Guarded { answers, waited, ..guarded(&world) }.decide()
     };
-    assert_eq!(at(0, 0).guard.map(|guard| guard.waits), Some(Some(ms(2))));
-    assert_eq!(at(1, 1).guard.map(|guard| guard.waits), Some(Some(ms(1))));
-    assert_eq!(at(1, 2).guard, None, "it has waited long enough");
+    assert_eq!(at(0, 0).guard.map(|guard| guard.waits), Some(Some(ms(4))));
+    assert_eq!(at(1, 1).guard.map(|guard| guard.waits), Some(Some(ms(3))));
+    assert_eq!(at(1, 4).guard, None, "it has waited long enough");
     world.topology.nodes[1].version = Some(189_999);
     let answers = flushed(&world, 1001, 2);
     let decision = Guarded { answers, ..guarded(&world) }.decide();

@@ -225,8 +225,8 @@ fn a_pending_ticket_is_waited_for_where_it_is_quick_and_a_replica_keeps_up() {
     let waits = (Target::Wait(Wait::Ticket), Reason::FencePending);
     let to_primary = primary(Reason::FencePending);
     let world = |replay, took| World::new([at(1, 1, replay)]).pending().pace(100, took);
-    assert_eq!(world(100, 2).goes(), waits);
-    assert_eq!(world(100, 3).goes(), to_primary, "the ticket takes longer than it is worth");
+    assert_eq!(world(100, 4).goes(), waits);
+    assert_eq!(world(100, 5).goes(), to_primary, "the ticket takes longer than it is worth");
     assert_eq!(world(99, 2).goes(), to_primary, "the replica is behind the last answer already");
     assert_eq!(World::new([at(1, 2, 100)]).pending().pace(100, 2).goes(), to_primary);
     assert_eq!(World::new([]).pending().pace(100, 2).goes(), primary(Reason::NoReplica));

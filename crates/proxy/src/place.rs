@@ -335,7 +335,7 @@ impl Session {
         let now = now();
         self.database.cluster.guards.borrow_mut().learn(topology, &answers);
         let guards = self.database.cluster.guards.borrow();
-        let may_guard = attempt != Attempt::Unproven && self.may_run_twice(reading);
+        let may_guard = attempt != Attempt::Unproven && self.may_be_guarded(reading);
         let guarding = Guarding {
             odds: &guards,
             answers: &answers,
@@ -376,6 +376,12 @@ impl Session {
 
     fn may_run_twice(&self, reading: &Reading) -> bool {
         self.is_alone() && reading.class <= Class::PrimaryRead && !reading.reaches_outside
+    }
+
+    /// One that began with a `BEGIN` that no server has seen yet may run elsewhere, too, if a guard fails.
+    fn may_be_guarded(&self, reading: &Reading) -> bool {
+        let begins = self.begin.is_some() && !self.group.open;
+        (begins || self.is_alone()) && reading.class == Class::Read && !reading.reaches_outside
     }
 }
 

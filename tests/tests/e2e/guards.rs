@@ -125,3 +125,65 @@ async fn a_guard_shows_in_no_reply_of_either_protocol() {
     shows(&simple, "TDCZ");
     shows(&extended, "12TDCZ");
 }
+
+/// Conversations behind a write, each of several writes of bytes that are answered by so many `ReadyForQuery`.
+fn conversations() -> Vec<Vec<(usize, Vec<u8>)>> {
+    let read = "SELECT n FROM own WHERE id = 1";
+    let run =
+        |statement: &str| [say::bind("", statement), say::execute("", 0), say::sync()].concat();
+    let unnamed = |sql: &str| [say::parse("", sql), run("")].concat();
+    vec![
+        vec![(1, say::query(read))],
+        vec![(1, unnamed(read)), (1, run(""))],
+        vec![
+            (1, [say::parse("s", read), say::describe("s"), say::sync()].concat()),
+            (1, run("s")),
+            (1, [say::close("s"), say::sync()].concat()),
+        ],
+        // Several groups in one write, the second of which fails.
+        vec![(3, [unnamed(read), unnamed("SELECT 1 / (n - n) FROM own"), unnamed(read)].concat())],
+        vec![(1, say::query("SELECT 1 / (n - n) FROM own")), (1, say::query(read))],
+        vec![
+            (1, say::query("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")),
+            (1, unnamed(read)),
+            (1, say::query(read)),
+            (1, say::query("COMMIT")),
+        ],
+        vec![(1, say::query("DISCARD ALL")), (1, say::query(read)), (1, unnamed(read))],
+        vec![(1, say::query(read)), (1, say::query("DEALLOCATE ALL")), (1, unnamed(read))],
+    ]
+}
+
+/// All that is answered, without notices and reports.
+fn hold(raw: &mut Raw, conversation: &[(usize, Vec<u8>)]) -> Vec<String> {
+    let mut heard = Vec::new();
+    for (readies, bytes) in conversation {
+        raw.send(bytes);
+        for _ in 0..*readies {
+            let lines = raw.until_ready().iter().map(weir_tests::Message::line).collect::<Vec<_>>();
+            heard.extend(lines.into_iter().filter(|line| !line.starts_with(['N', 'S'])));
+        }
+    }
+    heard
+}
+
+#[tokio::test]
+async fn a_guarded_conversation_is_the_one_that_the_server_itself_would_hold() {
+    let (cluster, weir) = rig();
+    let client = weir.client().await;
+    teach(&weir, &client).await;
+    let mut through = Raw::login(weir.port(), "app", &[]).unwrap();
+    let mut straight = Raw::login(cluster.primary().port(), "app", &[]).unwrap();
+    let conversations = conversations();
+    let mut passed = vec![0; conversations.len()];
+    for turn in 0..20 {
+        for (conversation, passed) in conversations.iter().zip(&mut passed) {
+            let before = guards(&weir, "passed");
+            through.talk(&say::query("UPDATE own SET n = n + 1 WHERE id = 1"));
+            let heard = hold(&mut through, conversation);
+            assert_eq!(heard, hold(&mut straight, conversation), "in turn {turn}");
+            *passed += guards(&weir, "passed") - before;
+        }
+    }
+    assert!(passed.iter().all(|passed| *passed > 0), "guards by conversation: {passed:?}");
+}

@@ -158,6 +158,86 @@ newer_postgres() {
   fi
 }
 
+# PostgreSQL 19 (100 MB), which has WAIT FOR LSN: only Debian's later suites hold it, built for a later C library. So its
+# packages are unpacked, not installed, and its programs started by their own loader. No version is named, since the
+# archive holds one only.
+newest=target/postgres-19
+debian_keys=/usr/share/keyrings/debian-archive-keyring.gpg
+
+# Debian's archive that this machine uses, else the public one.
+debian_mirror() {
+  local found
+  # shellcheck disable=SC2016  # apt expands
+  found=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Label: Debian' 'Component: main' 2>/dev/null |
+    head -n 1) || true
+  printf '%s\n' "${found:-http://deb.debian.org/debian}"
+}
+
+# download_newest FOLDER: its packages and the libraries that they need, by an apt that knows nothing of this machine's
+# packages and changes none.
+download_newest() {
+  local folder=$PWD/$1/apt name
+  mkdir -p "$folder"/{etc/{sources.list.d,preferences.d},state/lists/partial,cache/archives/partial} || return 1
+  for name in sid experimental; do
+    echo "deb [signed-by=$debian_keys] $(debian_mirror) $name main"
+  done >"$folder/etc/sources.list"
+  printf '%s\n' 'Package: postgresql-19 postgresql-client-19 libpq5' 'Pin: release a=experimental' \
+    'Pin-Priority: 500' >"$folder/etc/preferences"
+  # Needed by the packages' scripts, which don't run, or there already: passed for installed.
+  for name in debconf locales postgresql-client-common postgresql-common sensible-utils ssl-cert tzdata; do
+    printf '%s\n' "Package: $name" 'Status: install ok installed' 'Version: 9999' 'Architecture: all' \
+      'Maintainer: none' 'Description: none' ''
+  done >"$folder/state/status"
+  local options=(-q -o "Dir::Etc=$folder/etc" -o "Dir::State=$folder/state" -o "Dir::State::Status=$folder/state/status"
+    -o "Dir::Cache=$folder/cache" -o Acquire::Languages=none -o Acquire::Retries=1 -o Acquire::http::Timeout=20
+    -o Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false -o APT::Sandbox::User=)
+  apt-get "${options[@]}" update &&
+    apt-get "${options[@]}" install -y --download-only --no-install-recommends postgresql-19
+}
+
+# start_by_own_loader FOLDER: each program becomes a script that finds what it needs beside itself. The loader has the
+# program's name, which ps, and so testkit, shows; the program finds its files by argv[0].
+start_by_own_loader() {
+  local home=$1/usr/lib/postgresql/19 loader program
+  loader=$(cd "$1/usr/lib" && compgen -G '*/ld-linux*.so.*') || return 1
+  mkdir "$home/loader" && mv "$home/bin" "$home/programs" && mkdir "$home/bin" || return 1
+  for program in "$home"/programs/*; do
+    program=${program##*/}
+    ln -s "../../../$loader" "$home/loader/$program"
+    cat >"$home/bin/$program" <<END
+#!/bin/sh
+home=\${0%/*}/..
+exec "\$home/loader/$program" --argv0 "\$0" --library-path "\$home/../../${loader%/*}" "\$home/programs/$program" "\$@"
+END
+    chmod 755 "$home/bin/$program"
+  done
+}
+
+unpack() {
+  local package
+  for package in "$1"/apt/cache/archives/*.deb; do
+    dpkg-deb -x "$package" "$1" || return 1
+  done
+}
+
+newest_postgres() {
+  [[ -x $newest/usr/lib/postgresql/19/bin/initdb ]] && return 0
+  local draft=$newest.draft
+  say "unpacking PostgreSQL 19 into $newest"
+  rm -rf "$newest" "$draft"
+  mkdir -p "$draft"
+  # Renamed when whole.
+  if { download_newest "$draft" && unpack "$draft" && start_by_own_loader "$draft" &&
+    "$draft/usr/lib/postgresql/19/bin/postgres" --version; } >"$draft/log" 2>&1; then
+    rm -rf "$draft"/{apt,etc,log} "$draft"/usr/share/{doc,locale,man}
+    mv "$draft" "$newest"
+  else
+    grep -E '^ |^[EW]:' "$draft/log" >&2 || tail -n 5 "$draft/log" >&2
+    rm -rf "$draft"
+    say "NO POSTGRESQL 19: see above; its tests will be skipped"
+  fi
+}
+
 driver_runtimes() {
   need node nodejs
   need npm npm
@@ -165,6 +245,8 @@ driver_runtimes() {
   [[ -e /usr/share/java/postgresql.jar ]] || packages+=(libpostgresql-jdbc-java)
   [[ -e $(pg_config --includedir 2>/dev/null)/libpq-fe.h ]] || packages+=(libpq-dev)
   python3 -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3-venv)
+  # Ubuntu lacks the keys that sign PostgreSQL 19.
+  [[ -e $debian_keys ]] || packages+=(debian-archive-keyring)
   (install_packages) || say "NOT TO BE HAD: ${packages[*]}; tests of their drivers will be skipped"
   packages=()
 }
@@ -187,6 +269,7 @@ case "${1:-}" in
     driver_runtimes
     driver_packages python requirements.txt
     newer_postgres
+    newest_postgres
     driver_packages node package-lock.json
     driver_packages prisma package-lock.json
     build_rust

@@ -12,6 +12,10 @@ use crate::node::Node;
 use crate::reaper::Watchdog;
 use crate::wait::until;
 
+/// Flushed when answered, although no standby may confirm; says the position behind the record.
+const MARK: &str =
+    "SET synchronous_commit = local; SELECT pg_logical_emit_message(true, 'testkit', '')";
+
 /// Running servers that end, and vanish from disk, with this value.
 #[derive(Debug)]
 pub struct Cluster {
@@ -94,16 +98,16 @@ impl Cluster {
         self.nodes.last().ok_or(Error::TooManyNodes)
     }
 
-    /// Waits until `replica` has replayed all that the primary has flushed.
+    /// Waits until `replica` has replayed all that the primary wrote before the call.
     ///
-    /// Covers every commit acknowledged before the call, except those made
-    /// with `synchronous_commit = off`.
+    /// Writes a record of its own: where the primary's flush position stands in the middle of another
+    /// one, as it may for 15 seconds after a read was rolled back, nobody's replay ever reaches it.
     ///
     /// # Errors
     ///
     /// [`Error::Timeout`] when it has not after `limit`.
     pub fn wait_caught_up(&self, replica: &Node, limit: Duration) -> Result<(), Error> {
-        let lsn = self.primary().psql("SELECT pg_current_wal_flush_lsn()")?;
+        let lsn = self.primary().psql(MARK)?;
         let question = format!("SELECT pg_last_wal_replay_lsn() >= '{lsn}'");
         let seen = until(limit, || Ok((replica.psql(&question)? == "t").then_some(())))?;
         seen.ok_or_else(|| replica.timeout("replay of the primary's WAL"))

@@ -5,6 +5,7 @@
 
 mod admin;
 pub mod crowd;
+mod fetched;
 mod raw;
 mod route;
 mod run;
@@ -12,6 +13,7 @@ pub mod say;
 mod weir;
 
 pub use crate::admin::{Answer, http};
+pub use crate::fetched::Fetched;
 pub use crate::raw::{Message, Raw, tags};
 pub use crate::route::{Route, value};
 pub use crate::run::Said;

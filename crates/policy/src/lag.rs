@@ -17,14 +17,21 @@ pub enum Lag {
     AtMost(Duration),
 }
 
-/// When the primary was asked, and what has to be replayed to show what it showed then.
+/// When the primary was asked, and what has to be reached to show what it showed then.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Sample {
+pub struct Sample<M = Lsn> {
     /// When the question was sent (proxy's monotonic clock).
     pub sent: Instant,
-    /// The [mark](Marks::mark) of that moment.
-    pub mark: Lsn,
+    /// The [mark](Marks::mark) of that moment, or the [transactions](Xid) that had ended.
+    pub mark: M,
 }
+
+/// A transaction ID with its epoch (manual, 8.19: `xid8`): all below it have ended.
+///
+/// On a primary `pg_snapshot_xmax(pg_current_snapshot())`; a standby whose `pg_snapshot_xmin` is no less has
+/// replayed the end of all of them, wherever the flushed WAL ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Xid(pub u64);
 
 /// Where a primary was, all seen at one moment.
 #[derive(Debug, Clone, Copy)]
@@ -66,12 +73,18 @@ impl Marks {
 /// Both parts of the samples rise strictly from front to back. Whatever is dropped is dropped
 /// whole, so an answer can be older than the truth and never fresher: at most by an eighth of the
 /// sample's age, or by a millisecond.
-#[derive(Debug, Clone, Default)]
-pub struct Ring {
-    samples: VecDeque<Sample>,
+#[derive(Debug, Clone)]
+pub struct Ring<M = Lsn> {
+    samples: VecDeque<Sample<M>>,
 }
 
-impl Ring {
+impl<M> Default for Ring<M> {
+    fn default() -> Self {
+        Self { samples: VecDeque::new() }
+    }
+}
+
+impl<M: Copy + Ord> Ring<M> {
     /// The most samples that are kept; with the thinning below they span more than a year.
     pub const CAPACITY: usize = 512;
 
@@ -86,7 +99,7 @@ impl Ring {
     /// Samples that the new one makes needless go: it was sent later, so whoever replayed as far
     /// as an older one that is not behind it is fresher than that one says. An idle primary
     /// therefore fills one place. A sample that was not sent after the newest is left out.
-    pub fn push(&mut self, sent: Instant, mark: Lsn) {
+    pub fn push(&mut self, sent: Instant, mark: M) {
         if self.newest().is_some_and(|newest| sent <= newest.sent) {
             return;
         }
@@ -103,14 +116,14 @@ impl Ring {
     ///
     /// The caller makes sure that `replay` is a position on this ring's timeline.
     #[must_use]
-    pub fn freshest_reached(&self, replay: Lsn) -> Option<Instant> {
+    pub fn freshest_reached(&self, replay: M) -> Option<Instant> {
         let beyond = self.samples.partition_point(|sample| sample.mark <= replay);
         self.samples.get(beyond.checked_sub(1)?).map(|sample| sample.sent)
     }
 
     /// The newest sample.
     #[must_use]
-    pub fn newest(&self) -> Option<Sample> {
+    pub fn newest(&self) -> Option<Sample<M>> {
         self.samples.back().copied()
     }
 
@@ -120,7 +133,7 @@ impl Ring {
     /// that. Two neighbouring gaps together are wider, so from 8 ms on, each factor of e in age
     /// takes at most 16 places: a year takes fewer than 400. The oldest sample stays.
     fn thin(&mut self, now: Instant) {
-        let mut thinned: VecDeque<Sample> = VecDeque::with_capacity(Self::CAPACITY);
+        let mut thinned: VecDeque<Sample<M>> = VecDeque::with_capacity(Self::CAPACITY);
         let mut newer: Option<Instant> = None;
         let mut samples = self.samples.iter().rev().copied().peekable();
         while let Some(sample) = samples.next() {
@@ -170,7 +183,7 @@ mod tests {
     #[test]
     fn nothing_is_claimed_without_samples() {
         assert_eq!(Ring::default().freshest_reached(Lsn(u64::MAX)), None);
-        assert_eq!(Ring::default().newest(), None);
+        assert_eq!(<Ring>::default().newest(), None);
     }
 
     #[test]
@@ -206,7 +219,7 @@ mod tests {
         for i in 0..=last {
             ring.push(start + ms(i * 100), Lsn(i));
         }
-        assert!(ring.samples.len() <= Ring::CAPACITY);
+        assert!(ring.samples.len() <= <Ring>::CAPACITY);
         let now = start + ms(last * 100);
         for age in [0, 1, 2, 5, 10, 100, 1_000, 10_000, 100_000, 800_000, last] {
             let truth = ms(age * 100);
@@ -269,7 +282,7 @@ mod tests {
             for (millis, bytes) in steps {
                 at = (at.0 + millis, at.1 + bytes);
                 ring.push(start + ms(at.0), Lsn(at.1));
-                prop_assert!(ring.samples.len() <= Ring::CAPACITY);
+                prop_assert!(ring.samples.len() <= <Ring>::CAPACITY);
             }
             let rises = |pair: (&Sample, &Sample)| pair.0.sent < pair.1.sent && pair.0.mark < pair.1.mark;
             prop_assert!(ring.samples.iter().zip(ring.samples.iter().skip(1)).all(rises));

@@ -99,6 +99,18 @@ pub struct NodeView {
 }
 
 impl NodeView {
+    /// What a server of the node has to prove that was opened at that moment, if what was measured may be
+    /// that of an earlier life of the node.
+    ///
+    /// A standby that restarted may show less than it did, and only the servers that outlived the probe are
+    /// surely of the same life.
+    #[must_use]
+    pub fn outlived_by(&self, opened: Instant) -> Option<Fence> {
+        let Position { timeline, replay } = self.position?;
+        let fence = Fence { timeline: timeline?, lsn: replay };
+        self.observed.is_none_or(|observed| opened >= observed).then_some(fence)
+    }
+
     /// Whether the node can wait for its replay by itself: `WAIT FOR LSN`, since PostgreSQL 19.
     #[must_use]
     pub fn can_wait(&self) -> bool {
@@ -200,6 +212,7 @@ impl Topology {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lsn::Lsn;
     use crate::testing::{ms, start};
 
     /// Whether a node is within 1 s that was measured so, so many milliseconds ago, and was as far behind
@@ -207,7 +220,12 @@ mod tests {
     fn within(measured: u64, ago: u64, worst: u64) -> Option<bool> {
         let start = start();
         let observed = start + ms(measured);
-        let node = NodeView {
+        let node = NodeView { observed: Some(observed), worst_lag: Some(ms(worst)), ..node(start) };
+        node.is_within(ms(1000), observed + ms(ago))
+    }
+
+    fn node(fresh_at: Instant) -> NodeView {
+        NodeView {
             id: NodeId(1),
             name: "b".into(),
             host: "b".into(),
@@ -218,12 +236,28 @@ mod tests {
             gate: Gate::Open,
             health: Health::Up,
             position: None,
-            observed: Some(observed),
-            fresh_at: Some(start),
+            observed: None,
+            fresh_at: Some(fresh_at),
             lag_bytes: None,
-            worst_lag: Some(ms(worst)),
+            worst_lag: None,
+        }
+    }
+
+    #[test]
+    fn only_a_server_that_outlived_the_probe_is_surely_of_the_life_that_was_measured() {
+        let start = start();
+        let position = Position { timeline: Some(Timeline(1)), replay: Lsn(500) };
+        let node = |observed, timeline| NodeView {
+            position: Some(Position { timeline, ..position }),
+            observed: Some(start + ms(observed)),
+            ..node(start)
         };
-        node.is_within(ms(1000), observed + ms(ago))
+        let fence = Fence { timeline: Timeline(1), lsn: Lsn(500) };
+        let timeline = position.timeline;
+        assert_eq!(node(10, timeline).outlived_by(start + ms(9)), None);
+        assert_eq!(node(10, timeline).outlived_by(start + ms(10)), Some(fence));
+        assert_eq!(node(10, timeline).outlived_by(start + ms(11)), Some(fence));
+        assert_eq!(node(10, None).outlived_by(start + ms(11)), None, "nothing was measured");
     }
 
     #[test]

@@ -42,8 +42,9 @@ pub(crate) struct Guarded {
     pub(crate) guard: Guard,
     /// The cluster's epoch when the replica was chosen.
     pub(crate) epoch: Epoch,
-    /// How long ago the WAL was flushed that the replica must have, when the guard was sent.
-    pub(crate) age: Duration,
+    /// How long ago the WAL was flushed that the replica must have, when the guard was sent; `None` where
+    /// only a new server is to prove that its node is what was measured.
+    pub(crate) age: Option<Duration>,
 }
 
 impl Guarded {
@@ -85,8 +86,14 @@ impl Guarded {
         metrics: &Metrics,
     ) -> Proof {
         let proof = self.guard.judge(value, self.epoch, cluster.topology.newest().epoch);
-        let age = self.age.saturating_add(self.guard.waits.unwrap_or_default());
-        cluster.guards.borrow_mut().note(self.node, age, proof);
+        match self.age {
+            Some(age) => {
+                let age = age.saturating_add(self.guard.waits.unwrap_or_default());
+                cluster.guards.borrow_mut().note(self.node, age, proof);
+            }
+            None if proof == Proof::Passed => {}
+            None => cluster.lost(self.node),
+        }
         metrics.guarded(proof);
         proof
     }

@@ -8,8 +8,8 @@ use policy::decide::on_primary;
 use policy::session::ServedBy;
 use policy::standby::harms_a_standby;
 use policy::{
-    Ask, Consistency, Decision, Epoch, Guarding, Pace, Preferences, Reason, Refusal, Role, Route,
-    Target, Topology, decide,
+    Ask, Consistency, Decision, Epoch, Fence, Guard, Guarding, Pace, Preferences, Reason, Refusal,
+    Role, Route, Target, Topology, decide,
 };
 use sql::{Class, Effect};
 use wire::TxStatus;
@@ -226,9 +226,15 @@ impl Session {
             let address = self.pools.address(view, topology.epoch);
             match self.lease_from(&address).await? {
                 Ok(None) | Err(AcquireError::Replaced { .. }) => {}
-                Ok(Some(lease)) => {
+                Ok(Some(mut lease)) => {
+                    let opened = lease.server().opened;
                     self.lease = Some(lease);
-                    return Ok(self.placed(reading, (&decision, by), &address, topology.epoch));
+                    let mut placed =
+                        self.placed(reading, (&decision, by), &address, topology.epoch);
+                    if let (ServedBy::Replica(_), Some(fence)) = (by, view.outlived_by(opened)) {
+                        self.prove_life(&mut placed, reading, (fence, topology.epoch));
+                    }
+                    return Ok(placed);
                 }
                 Err(AcquireError::Connect { error, .. })
                     if error.blames_node() && !expired(since, hold) =>
@@ -259,9 +265,18 @@ impl Session {
             node: address.node,
             guard,
             epoch,
-            age: now().saturating_duration_since(guard.flushed),
+            age: Some(now().saturating_duration_since(guard.flushed)),
         });
         placed
+    }
+
+    /// Has a server that was opened after its node was measured prove that the node is still as far.
+    fn prove_life(&self, placed: &mut Placed, reading: &Reading, (fence, epoch): (Fence, Epoch)) {
+        let ServedBy::Replica(node) = placed.by else { return };
+        if placed.guarded.is_none() && self.may_be_guarded(reading) {
+            let guard = Guard { fence, flushed: now(), waits: None };
+            placed.guarded = Some(Guarded { node, guard, epoch, age: None });
+        }
     }
 
     /// What this cycle wants: the session's wishes, or the hint's.
@@ -386,6 +401,11 @@ impl Session {
 }
 
 impl Placed {
+    /// Whether its server has yet to prove that its node is what was measured.
+    pub(crate) fn is_new(&self) -> bool {
+        self.guarded.is_some_and(|guarded| guarded.age.is_none())
+    }
+
     fn on(address: &Address, reason: Reason) -> Self {
         let (side, by) = match address.role {
             Role::Primary => (Side::Primary, ServedBy::Primary(address.node)),

@@ -192,6 +192,10 @@ impl Server {
         let logged_in = log_in(&address, identity, &params, worker).await?;
         let mut server = Self::new(address, logged_in, worker);
         if server.address.role == Role::Primary {
+            if server.reports.value(b"in_hot_standby") == Some(b"on") {
+                // What is read there as on the primary would be stale, and nothing would say so.
+                return Err(ConnectError::Protocol("the node is a standby by now"));
+            }
             server.learn_commits(worker).await?;
         }
         Ok(server)

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use testkit::{Cluster, Node};
 use tokio_postgres::Client;
-use weir_tests::{Config, Route, Weir, eventually, value};
+use weir_tests::{Config, Route, Weir, eventually, now, value};
 
 use crate::WEIR;
 
@@ -120,4 +120,27 @@ async fn a_standby_of_a_standby_is_measured_like_any_other() {
     last.pause_replay().unwrap();
     client.batch_execute("INSERT INTO crowd VALUES (1)").await.unwrap();
     eventually("its lag is seen", SOON, || eligibility(&weir, last) == "too_far_behind");
+}
+
+/// A read that is rolled back may leave hint bits in the WAL, up to a page's end flushed and not beyond, until somebody commits.
+#[tokio::test]
+async fn a_read_that_was_rolled_back_makes_no_replica_late() {
+    let (cluster, _weir, client) = stage().await;
+    let primary = cluster.primary();
+    let rows = "SELECT n, repeat('x', 500) FROM generate_series(1, 100) n";
+    primary.psql_in("app", &format!("CREATE TABLE hinted AS {rows}; CHECKPOINT")).unwrap();
+    let sql =
+        "INSERT INTO hinted VALUES (0); BEGIN READ ONLY; SELECT count(*) FROM hinted; ROLLBACK";
+    primary.psql_in("app", sql).unwrap();
+    let since = now();
+    while since.elapsed() < Duration::from_secs(4) {
+        client.batch_execute("SELECT count(*) FROM crowd").await.unwrap();
+        let route = Route::last(&client).await;
+        assert_eq!(route.side, "replica", "{route:?} after {:?}", since.elapsed());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let positions = "SELECT pg_current_wal_flush_lsn(), pg_current_wal_insert_lsn()";
+    let positions = primary.psql(positions).unwrap();
+    let (flush, insert) = positions.split_once('|').unwrap();
+    assert_ne!(flush, insert, "all was flushed: this showed nothing");
 }

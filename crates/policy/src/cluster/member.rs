@@ -6,7 +6,7 @@ use super::event::Event;
 use super::membership::NodeSpec;
 use super::observation::{Observation, Observed};
 use super::verdict::{Claim, Claimant, Crown, Presence};
-use crate::lag::Ring;
+use crate::lag::{Ring, Xid};
 use crate::lsn::{Fence, Lsn, Position, Timeline};
 use crate::topology::{Gate, Health, NodeId, NodeView, Role, Sampled};
 
@@ -50,6 +50,8 @@ pub(super) enum State {
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Replay {
     position: Option<Position>,
+    /// All transactions below have ended here.
+    xmin: Option<Xid>,
     observed: Option<Instant>,
     /// The send time of the newest primary sample that it reached; never goes back.
     fresh_at: Option<Instant>,
@@ -119,11 +121,10 @@ impl Member {
         self.failures = 0;
         self.failing_since = None;
         let before = self.seen.filter(|seen| seen.system == heard.system);
-        if before.is_none() {
-            self.replay = Replay::default();
-        }
-        if before.is_some_and(|seen| seen.started != heard.started) {
-            self.replay = Replay::withheld(heard.sent);
+        if before.map(|seen| seen.started) != Some(heard.started) {
+            // Also where it was a node of another system in between.
+            let known = self.seen.is_some();
+            self.replay = if known { Replay::withheld(heard.sent) } else { Replay::default() };
         }
         let state = match heard.state {
             Observed::Writable { timeline, .. } => {
@@ -133,8 +134,8 @@ impl Member {
                     claim: Claim::new(timeline, before.map(|seen| seen.state)),
                 }
             }
-            Observed::Standby { timeline, replay } => {
-                self.replay.measure(timeline, replay, heard.sent);
+            Observed::Standby { timeline, replay, xmin } => {
+                self.replay.measure((timeline, replay), xmin, heard.sent);
                 let followed = match before.map(|seen| seen.state) {
                     Some(State::Standby { follows }) => follows,
                     Some(State::Writable { .. }) | None => None,
@@ -264,7 +265,12 @@ impl Replay {
     ///
     /// The timeline sticks while the postmaster runs: a receiver that was shut down says nothing,
     /// and the replay is still where it was. Replay that went back is another copy of the data.
-    fn measure(&mut self, timeline: Option<Timeline>, replay: Option<Lsn>, sent: Instant) {
+    fn measure(
+        &mut self,
+        (timeline, replay): (Option<Timeline>, Option<Lsn>),
+        xmin: Xid,
+        sent: Instant,
+    ) {
         let reached = self.position.map(|position| position.replay);
         if replay < reached {
             *self = Self::withheld(sent);
@@ -277,19 +283,21 @@ impl Replay {
         }
         self.moved |= replay != reached;
         self.position = replay.map(|replay| Position { timeline, replay });
+        self.xmin = Some(xmin);
         self.observed = Some(sent);
         self.doubted_since = self.doubted_since.filter(|since| sent <= *since);
     }
 
     /// Looks how fresh the replay is, after it or the primary's samples moved.
-    pub(super) fn date(&mut self, timeline: Timeline, ring: &Ring) {
+    pub(super) fn date(&mut self, timeline: Timeline, (ring, ended): (&Ring, &Ring<Xid>)) {
         let Some(position) = self.position.filter(|position| position.timeline == Some(timeline))
         else {
             return;
         };
-        self.remember();
+        self.remember(ring.newest().map(|newest| newest.sent));
         // An older, finer answer outlives the thinning of the ring.
-        self.fresh_at = self.fresh_at.max(ring.freshest_reached(position.replay));
+        let by_end = self.xmin.and_then(|xmin| ended.freshest_reached(xmin));
+        self.fresh_at = self.fresh_at.max(ring.freshest_reached(position.replay)).max(by_end);
         if self.withheld_since.is_some_and(|since| self.fresh_at.is_some_and(|fresh| fresh > since))
         {
             self.withheld_since = None;
@@ -297,8 +305,10 @@ impl Replay {
     }
 
     /// Takes note of how far the bound has grown by the time of the newest probe.
-    fn remember(&mut self) {
-        let Some((fresh_at, observed)) = self.fresh_at.zip(self.observed) else { return };
+    ///
+    /// What grows because the primary says nothing (`said` is when it did last) is nobody's lag.
+    fn remember(&mut self, said: Option<Instant>) {
+        let Some((fresh_at, observed)) = self.fresh_at.zip(self.observed.min(said)) else { return };
         let grown = observed.saturating_duration_since(fresh_at);
         let longest =
             self.worst.filter(|(_, at)| observed.saturating_duration_since(*at) < REMEMBERED);

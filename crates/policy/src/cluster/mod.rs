@@ -23,7 +23,7 @@ pub use pace::Timing;
 use verdict::{Claimant, Crown, Verdict};
 
 use crate::clock::Answer;
-use crate::lag::Ring;
+use crate::lag::{Ring, Xid};
 use crate::lsn::{Fence, Lsn, Timeline};
 use crate::topology::{Epoch, Leader, NodeId, Sampled, Topology};
 
@@ -44,8 +44,9 @@ pub struct Cluster {
     system: Option<u64>,
     members: Vec<Member>,
     next_id: u32,
-    /// The current or last primary's samples, all of its timeline.
+    /// The current or last primary's samples, all of its timeline: of its WAL, and of its transactions.
     ring: Option<(Timeline, Ring)>,
+    ended: Ring<Xid>,
     /// The newest of them, as the primary said it.
     sampled: Option<Sampled>,
     /// Where the clock's newest answer wants replicas to be.
@@ -70,6 +71,7 @@ impl Cluster {
             members: Vec::new(),
             next_id: 0,
             ring: None,
+            ended: Ring::default(),
             sampled: None,
             target: None,
             now,
@@ -88,11 +90,12 @@ impl Cluster {
             self.events.push(Event::NodeUp { node: id });
         }
         self.judge(observation.sent);
-        if let Observed::Writable { timeline, flush, mark } = observation.state
+        if let Observed::Writable { timeline, flush, mark, xmax } = observation.state
             && self.leader == (Leader::Node { id, timeline })
         {
             let flush = Fence { timeline, lsn: flush };
             self.sample(Sampled { sent: observation.sent, flush }, mark);
+            self.ended.push(observation.sent, xmax);
         }
         self.date();
         std::mem::take(&mut self.events)
@@ -262,6 +265,7 @@ impl Cluster {
             Some(_) => self.events.push(Event::PrimaryRestarted { node: id, epoch }),
             None => {
                 self.ring = Some((timeline, Ring::default()));
+                self.ended = Ring::default();
                 self.sampled = None;
                 self.members.iter_mut().for_each(|member| member.replay.undate());
                 self.events.push(Event::PrimaryElected { node: id, timeline, epoch });
@@ -301,7 +305,7 @@ impl Cluster {
     fn date(&mut self) {
         let Some((timeline, ring)) = &self.ring else { return };
         for member in &mut self.members {
-            member.replay.date(*timeline, ring);
+            member.replay.date(*timeline, (ring, &self.ended));
         }
     }
 }

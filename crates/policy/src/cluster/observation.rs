@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use crate::lag::Xid;
 use crate::lsn::{Lsn, Timeline};
 
 /// One probe's answer, read in a single query so that its parts belong together.
@@ -30,6 +31,8 @@ pub enum Observed {
         flush: Lsn,
         /// What a replica must have replayed to be as fresh as this: see [`Marks`](crate::lag::Marks).
         mark: Lsn,
+        /// `pg_snapshot_xmax(pg_current_snapshot())`: all transactions that have ended are below.
+        xmax: Xid,
     },
     /// `pg_is_in_recovery()` is true.
     Standby {
@@ -37,5 +40,7 @@ pub enum Observed {
         timeline: Option<Timeline>,
         /// `pg_last_wal_replay_lsn()`; `None` before the first record.
         replay: Option<Lsn>,
+        /// `pg_snapshot_xmin(pg_current_snapshot())`: all below have ended here.
+        xmin: Xid,
     },
 }

@@ -74,7 +74,7 @@ SELECT p.oid::text, n.nspname::text, p.proname::text,
        CASE WHEN l.lanname = 'sql' AND p.provolatile = 'v' AND p.prosqlbody IS NULL AND pg_catalog.length(p.prosrc) <= 8192
              AND NOT EXISTS (SELECT FROM pg_catalog.unnest(p.proconfig) c WHERE c !~ '^search_path=')
             THEN p.prosrc ELSE '' END,
-       CASE WHEN l.lanname NOT IN ('internal', 'c') AND (p.prosrc ~* '(synchronous_commit|set_config|\\mcall\\M)' OR p.prosqlbody::text ~ ':funcid 2078 ')
+       CASE WHEN l.lanname NOT IN ('internal', 'c') AND (p.prosrc ~* '(synchronous_commit|set_config|\\m(call|execute)\\M)' OR p.prosqlbody::text ~ ':funcid 2078 ')
             THEN 't' ELSE 'f' END
 FROM pg_catalog.pg_proc p
 JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace

@@ -3,6 +3,8 @@
 use std::time::Instant;
 
 use super::stage::{Stage, standby, writable};
+use crate::cluster::observation::Observed;
+use crate::lag::Xid;
 use crate::lsn::{Lsn, Position, Timeline};
 use crate::testing::ms;
 use crate::topology::{NodeId, NodeView, Role};
@@ -140,7 +142,7 @@ fn replay_that_goes_back_is_another_copy_of_the_data() {
 fn a_standby_that_replayed_nothing_has_no_position() {
     let mut stage = Stage::led(2);
     let mut line = standby(1, 0);
-    line.state = super::super::Observed::Standby { timeline: Some(Timeline(1)), replay: None };
+    line.state = Observed::Standby { timeline: Some(Timeline(1)), replay: None, xmin: Xid(0) };
     stage.says(1, line.run(2));
     assert_eq!(stage.view(1).position, None);
 }
@@ -225,4 +227,40 @@ fn a_primary_is_silent_once_replicas_were_heard_two_probes_later() {
     // Nobody is heard: it is the asking that is late.
     stage.wait(ms(10_000));
     assert_eq!(silent(&mut stage), None);
+}
+
+#[test]
+fn a_replica_that_has_seen_all_ends_is_fresh_wherever_the_flushed_wal_ends() {
+    let mut stage = Stage::led(2);
+    let ended = |xid| Xid(xid);
+    let mut writable = writable(1, 8192);
+    let mut standby = standby(1, 1000);
+    if let Observed::Writable { xmax, .. } = &mut writable.state {
+        *xmax = ended(70);
+    }
+    stage.says(0, writable);
+    let said = stage.now;
+    for (xid, fresh) in [(69, false), (70, true)] {
+        if let Observed::Standby { xmin, .. } = &mut standby.state {
+            *xmin = ended(xid);
+        }
+        stage.says(1, standby.clone());
+        assert_eq!(fresh_at(&mut stage, 1) == Some(said), fresh, "{xid}");
+    }
+}
+
+#[test]
+fn a_node_that_was_another_cluster_s_is_withheld_when_it_is_back() {
+    let mut stage = Stage::led(2);
+    stage.says(1, standby(1, 1000).of(99));
+    stage.says(1, standby(1, 900));
+    assert_eq!(stage.view(1).position, None, "it may show less than it did");
+}
+
+#[test]
+fn what_grows_in_the_primary_s_silence_is_nobody_s_lag() {
+    let mut stage = Stage::led(2);
+    stage.wait(ms(3_000));
+    stage.says(1, standby(1, 1000));
+    assert!(stage.view(1).worst_lag.is_none_or(|worst| worst < ms(100)));
 }

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::super::{Cluster, Event, NodeSpec, Observation, Observed, Timing};
 use crate::clock::{Answer, Configured, Ticket};
+use crate::lag::Xid;
 use crate::lsn::{Lsn, Timeline};
 use crate::testing::{ms, start};
 use crate::topology::{Epoch, Leader, NodeId, NodeView, Role, Topology};
@@ -33,15 +34,19 @@ impl Line {
 
 /// "I take writes, on this timeline, flushed up to here."
 pub(super) fn writable(timeline: u32, flush: u64) -> Line {
-    let state =
-        Observed::Writable { timeline: Timeline(timeline), flush: Lsn(flush), mark: Lsn(flush) };
+    let state = Observed::Writable {
+        timeline: Timeline(timeline),
+        flush: Lsn(flush),
+        mark: Lsn(flush),
+        xmax: Xid(u64::MAX),
+    };
     Line { state, system: SYSTEM, started: 1 }
 }
 
 /// "I replay, from this timeline if I may say so, up to here."
 pub(super) fn standby(timeline: impl Into<Option<u32>>, replay: u64) -> Line {
     let timeline = timeline.into().map(Timeline);
-    let state = Observed::Standby { timeline, replay: Some(Lsn(replay)) };
+    let state = Observed::Standby { timeline, replay: Some(Lsn(replay)), xmin: Xid(0) };
     Line { state, system: SYSTEM, started: 1 }
 }
 

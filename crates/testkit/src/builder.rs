@@ -29,6 +29,7 @@ pub struct Builder {
     settings: Vec<(String, String)>,
     hba: Vec<String>,
     synchronous: Option<usize>,
+    archiving: Archiving,
     base_port: Option<u16>,
     folder: Option<PathBuf>,
     transport: Transport,
@@ -42,6 +43,12 @@ enum Transport {
     Tls,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Archiving {
+    Off,
+    On,
+}
+
 impl Builder {
     pub(crate) fn new() -> Self {
         Self {
@@ -51,6 +58,7 @@ impl Builder {
             settings: Vec::new(),
             hba: Vec::new(),
             synchronous: None,
+            archiving: Archiving::Off,
             base_port: None,
             folder: None,
             transport: Transport::Plain,
@@ -98,6 +106,13 @@ impl Builder {
     #[must_use]
     pub fn synchronous(mut self, standbys: usize) -> Self {
         self.synchronous = Some(standbys);
+        self
+    }
+
+    /// The primary archives its WAL; see [`Node::restore_from_archive`].
+    #[must_use]
+    pub fn archive(mut self) -> Self {
+        self.archiving = Archiving::On;
         self
     }
 
@@ -193,6 +208,13 @@ impl Builder {
         if let Some(path) = &tls {
             tls::make(path, &user)?;
         }
+        let archive = match self.archiving {
+            Archiving::Off => None,
+            Archiving::On => Some(folder.join("archive")),
+        };
+        if let Some(path) = &archive {
+            user.make_folder(path)?;
+        }
         Ok(Site {
             binaries,
             user,
@@ -203,6 +225,7 @@ impl Builder {
             hba: self.hba,
             superuser_password: self.superuser_password,
             synchronous: self.synchronous,
+            archive,
             tls,
             members: Mutex::new(Members::default()),
         })

@@ -33,6 +33,8 @@ pub(crate) struct Site {
     pub(crate) hba: Vec<String>,
     pub(crate) superuser_password: String,
     pub(crate) synchronous: Option<usize>,
+    /// Where primaries put the segments that they have filled.
+    pub(crate) archive: Option<PathBuf>,
     /// The folder with `ca.pem`, `server.pem` and `server.key`.
     pub(crate) tls: Option<PathBuf>,
     pub(crate) members: Mutex<Members>,
@@ -51,8 +53,18 @@ pub(crate) struct Place<'a> {
     pub(crate) name: &'a str,
     pub(crate) port: u16,
     pub(crate) sockets: &'a str,
-    /// The port of the server that it streams from.
-    pub(crate) upstream: Option<u16>,
+    pub(crate) upstream: Upstream,
+}
+
+/// Where a standby gets its WAL from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Upstream {
+    /// From nowhere: a primary, or a standby that was cut off.
+    Nowhere,
+    /// By streaming from the server on this port.
+    Server(u16),
+    /// From the archive, a whole segment at a time.
+    Archive,
 }
 
 /// Room for the tests' pools; retries that wait for a test, not for 5 s; shared
@@ -97,14 +109,27 @@ impl Site {
         set("cluster_name", place.name);
         set("port", &place.port.to_string());
         set("unix_socket_directories", place.sockets);
-        if let Some(upstream) = place.upstream {
-            let name = place.name;
-            let source = format!(
-                "host=127.0.0.1 port={upstream} user=replicator application_name={name} \
-                 connect_timeout=10"
-            );
-            set("primary_conninfo", &source);
-            set("primary_slot_name", name);
+        let archive = self.archive.as_ref().map(|folder| folder.to_string_lossy());
+        if let Some(folder) = &archive {
+            set("archive_mode", "on");
+            // A standby must not find half a segment.
+            let file = format!("{folder}/%f");
+            set("archive_command", &format!("cp %p {file}.part && mv {file}.part {file}"));
+        }
+        match (place.upstream, &archive) {
+            (Upstream::Server(port), _) => {
+                let name = place.name;
+                let source = format!(
+                    "host=127.0.0.1 port={port} user=replicator application_name={name} \
+                     connect_timeout=10"
+                );
+                set("primary_conninfo", &source);
+                set("primary_slot_name", name);
+            }
+            (Upstream::Archive, Some(folder)) => {
+                set("restore_command", &format!("cp {folder}/%f %p"));
+            }
+            (Upstream::Archive, None) | (Upstream::Nowhere, _) => {}
         }
         if let Some(needed) = self.synchronous {
             set("synchronous_commit", "on");

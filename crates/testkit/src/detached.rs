@@ -137,7 +137,8 @@ impl Detached {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(true),
             entries => entries.at(&self.folder)?,
         };
-        let own = |name: &OsStr| name == "tls" || self.nodes.iter().any(|node| *node.name == *name);
+        let shared = |name: &OsStr| name == "tls" || name == "archive";
+        let own = |name: &OsStr| shared(name) || self.nodes.iter().any(|node| *node.name == *name);
         Ok(entries.flatten().all(|entry| own(&entry.file_name())))
     }
 }

@@ -1,7 +1,9 @@
-//! What a test does to a node: start, stop, kill, pause, promote, follow, rejoin.
+//! What a test does to a node: start, stop, kill, freeze, pause, cut off, promote, follow, rejoin.
 
 use std::fs::{self, File};
+use std::time::Duration;
 
+use crate::conf::Upstream;
 use crate::error::{At, Error};
 use crate::node::Node;
 use crate::reaper;
@@ -89,6 +91,26 @@ impl Node {
         self.start()
     }
 
+    /// Halts all processes of the server, as if the machine hung: connections stay, nobody answers.
+    ///
+    /// New connections are taken by the system and lie there. [`Node::psql`] waits as well.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] or [`Error::Command`] when processes cannot be listed.
+    pub fn freeze(&self) -> Result<(), Error> {
+        reaper::freeze(self.folder(), &self.0.site.user)
+    }
+
+    /// Lets a frozen server go on where it was.
+    ///
+    /// # Errors
+    ///
+    /// As [`Node::freeze`].
+    pub fn thaw(&self) -> Result<(), Error> {
+        reaper::thaw(self.folder(), &self.0.site.user)
+    }
+
     /// Stops replay; returns once nothing more is replayed.
     ///
     /// # Errors
@@ -107,6 +129,48 @@ impl Node {
     /// [`Error::Command`] when the node is no running standby.
     pub fn resume_replay(&self) -> Result<(), Error> {
         self.psql("SELECT pg_wal_replay_resume()").map(drop)
+    }
+
+    /// Replays commits only when they are this old by the primary's clock; zero for at once.
+    ///
+    /// What the startup process meets before it has read its new configuration is not delayed.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Command`] when the node is not running.
+    pub fn delay_replay(&self, delay: Duration) -> Result<(), Error> {
+        let millis = delay.as_millis();
+        self.psql(&format!("ALTER SYSTEM SET recovery_min_apply_delay = '{millis}ms'"))?;
+        self.reload()
+    }
+
+    /// Ends the standby's receiver for good: it keeps what it has received, and gets no more.
+    ///
+    /// [`Node::follow`] connects it again.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Command`] when the node is not running.
+    pub fn cut_off(&self) -> Result<(), Error> {
+        self.receive_from(Upstream::Nowhere)
+    }
+
+    /// Makes the standby read WAL from the archive only, segment by segment, without a receiver.
+    ///
+    /// The cluster must have been built with [`Builder::archive`](crate::Builder::archive).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Command`] when the node is not running.
+    pub fn restore_from_archive(&self) -> Result<(), Error> {
+        self.receive_from(Upstream::Archive)
+    }
+
+    fn receive_from(&self, upstream: Upstream) -> Result<(), Error> {
+        self.set_upstream(upstream);
+        self.configure()?;
+        self.reload()?;
+        self.wait_for("SELECT count(*) FROM pg_stat_wal_receiver", "0", "the end of its receiver")
     }
 
     /// Makes the standby a primary and waits until it takes writes.
@@ -181,7 +245,7 @@ impl Node {
             "SELECT pg_create_physical_replication_slot('{slot}') WHERE NOT EXISTS \
              (SELECT FROM pg_replication_slots WHERE slot_name = '{slot}')"
         ))?;
-        self.set_upstream(Some(source));
+        self.set_upstream(Upstream::Server(source.port()));
         self.configure()?;
         self.0.site.user.write(&self.data_folder().join("standby.signal"), "")
     }

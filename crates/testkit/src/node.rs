@@ -7,7 +7,7 @@ use std::process::{Child, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
-use crate::conf::{Place, Site};
+use crate::conf::{Place, Site, Upstream};
 use crate::error::{At, Error};
 use crate::port::Reservation;
 use crate::wait::{PATIENCE, until};
@@ -22,7 +22,7 @@ pub(crate) struct Inner {
     pub(crate) site: Arc<Site>,
     port: Reservation,
     folder: PathBuf,
-    upstream: Mutex<Option<u16>>,
+    upstream: Mutex<Upstream>,
     server: Mutex<Option<Child>>,
 }
 
@@ -38,7 +38,7 @@ impl Node {
         let port = Reservation::of(port)?;
         site.user.make_folder(&folder)?;
         site.user.make_folder(&sockets)?;
-        let (upstream, server) = (Mutex::new(None), Mutex::new(None));
+        let (upstream, server) = (Mutex::new(Upstream::Nowhere), Mutex::new(None));
         Ok(Self(Arc::new(Inner { name, site, port, folder, upstream, server })))
     }
 
@@ -198,9 +198,8 @@ impl Node {
         self.0.server.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn set_upstream(&self, upstream: Option<&Node>) {
-        let port = upstream.map(Node::port);
-        *self.0.upstream.lock().unwrap_or_else(PoisonError::into_inner) = port;
+    pub(crate) fn set_upstream(&self, upstream: Upstream) {
+        *self.0.upstream.lock().unwrap_or_else(PoisonError::into_inner) = upstream;
     }
 
     /// Writes the server's configuration; it takes effect at reload or start.

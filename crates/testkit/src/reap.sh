@@ -1,6 +1,7 @@
 # Kills the servers below a folder; may wait for its owner first and remove the folder after.
+# Or halts them, and lets them go on.
 #
-#   sh reap.sh kill|remove|watch FOLDER PATTERN
+#   sh reap.sh kill|remove|watch|freeze|thaw FOLDER PATTERN
 #
 # PATTERN is FOLDER with find's wildcards escaped. Servers are known by their working directory: every
 # process of PostgreSQL stays in its data folder, so a stale or unwritten postmaster.pid does no harm.
@@ -15,7 +16,7 @@ if [ "$mode" = watch ]; then
     done
 fi
 
-# Succeeds when it found something to kill.
+# Sends a signal to all of them; succeeds when it found one.
 sweep() {
     found=1
     for link in $(find /proc/[0-9]*/cwd -maxdepth 0 -lname "$pattern/*" 2>/dev/null); do
@@ -24,14 +25,20 @@ sweep() {
         read -r name 2>/dev/null <"/proc/$pid/comm" || continue
         case $name in
         # A person's shell may stand in the folder too: it is none of ours.
-        postgres | pg_* | initdb | tar | psql) kill -9 "$pid" 2>/dev/null && found=0 ;;
+        postgres | pg_* | initdb | tar | psql) kill -"$1" "$pid" 2>/dev/null && found=0 ;;
         esac
     done
     return $found
 }
 
+case $mode in
+# A second time: one that was not halted yet may have had a child.
+freeze) sweep STOP && sweep STOP; exit ;;
+thaw) sweep CONT; exit ;;
+esac
+
 rounds=0
-while sweep && [ $rounds -lt 500 ]; do
+while sweep KILL && [ $rounds -lt 500 ]; do
     rounds=$((rounds + 1))
     sleep 0.01
 done
@@ -46,5 +53,5 @@ done
 
 # Where the parent belongs to another user the emptied folder itself stays: the owner's part.
 rm -rf -- "$folder" 2>/dev/null || find "$folder" -mindepth 1 -delete
-sweep
+sweep KILL
 exit 0

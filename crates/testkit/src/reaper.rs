@@ -59,6 +59,16 @@ pub(crate) fn kill(folder: &Path, user: &ServerUser) -> Result<(), Error> {
     finish(&mut script(user, "kill", folder)).map(drop)
 }
 
+/// Halts every process of the servers below `folder`.
+pub(crate) fn freeze(folder: &Path, user: &ServerUser) -> Result<(), Error> {
+    finish(&mut script(user, "freeze", folder)).map(drop)
+}
+
+/// Lets them go on.
+pub(crate) fn thaw(folder: &Path, user: &ServerUser) -> Result<(), Error> {
+    finish(&mut script(user, "thaw", folder)).map(drop)
+}
+
 /// Kills every server below `folder` and removes it.
 pub(crate) fn remove(folder: &Path, user: &ServerUser) -> Result<(), Error> {
     finish(&mut script(user, "remove", folder))?;

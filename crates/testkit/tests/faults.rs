@@ -27,6 +27,78 @@ fn a_paused_replica_stays_in_the_past_until_it_is_resumed() {
 }
 
 #[test]
+fn a_replica_that_is_cut_off_keeps_what_it_received_until_it_follows_again() {
+    let cluster = Cluster::builder().replicas(1).start().unwrap();
+    let (a, b) = (cluster.primary(), &cluster.nodes()[1]);
+    a.psql("CREATE TABLE t (id int)").unwrap();
+    cluster.wait_caught_up(b, SOON).unwrap();
+
+    b.cut_off().unwrap();
+    a.psql("INSERT INTO t VALUES (1)").unwrap();
+    let late = cluster.wait_caught_up(b, Duration::from_millis(200));
+    assert!(matches!(late, Err(Error::Timeout { .. })));
+    let done = "SELECT pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn()";
+    assert_eq!(b.psql(done).unwrap(), "t");
+
+    b.follow(a).unwrap();
+    cluster.wait_caught_up(b, SOON).unwrap();
+    assert_eq!(b.psql("SELECT count(*) FROM t").unwrap(), "1");
+}
+
+#[test]
+fn a_standby_that_reads_the_archive_gets_whole_segments() {
+    let cluster = Cluster::builder().replicas(1).archive().start().unwrap();
+    let (a, b) = (cluster.primary(), &cluster.nodes()[1]);
+    a.psql("CREATE TABLE t (id int)").unwrap();
+    cluster.wait_caught_up(b, SOON).unwrap();
+
+    b.restore_from_archive().unwrap();
+    a.psql("INSERT INTO t VALUES (1)").unwrap();
+    let late = cluster.wait_caught_up(b, Duration::from_millis(200));
+    assert!(matches!(late, Err(Error::Timeout { .. })));
+    let end = a.psql("SELECT pg_current_wal_insert_lsn()").unwrap();
+    a.psql("SELECT pg_switch_wal()").unwrap();
+    let past = format!("SELECT pg_last_wal_replay_lsn() >= '{end}'");
+    let mut tries = 0..2_000;
+    while b.psql(&past).unwrap() != "t" {
+        assert!(tries.next().is_some(), "{}", b.log().unwrap());
+    }
+    assert_eq!(b.psql("SELECT count(*) FROM t").unwrap(), "1");
+    assert_eq!(b.psql("SELECT count(*) FROM pg_stat_wal_receiver").unwrap(), "0");
+}
+
+#[test]
+fn a_replica_that_delays_replay_shows_a_commit_later() {
+    let cluster = Cluster::builder().replicas(1).start().unwrap();
+    let (a, b) = (cluster.primary(), &cluster.nodes()[1]);
+    a.psql("CREATE TABLE t (id int)").unwrap();
+    cluster.wait_caught_up(b, SOON).unwrap();
+    b.delay_replay(Duration::from_secs(3600)).unwrap();
+    let delayed = (0..1_000).any(|_| {
+        a.psql("INSERT INTO t VALUES (1)").unwrap();
+        cluster.wait_caught_up(b, Duration::from_millis(500)).is_err()
+    });
+    assert!(delayed, "every commit is replayed at once");
+    b.delay_replay(Duration::ZERO).unwrap();
+    cluster.wait_caught_up(b, SOON).unwrap();
+}
+
+#[test]
+fn a_frozen_server_answers_nobody_until_it_is_thawed() {
+    let cluster = Cluster::builder().start().unwrap();
+    let a = cluster.primary();
+    a.freeze().unwrap();
+    let other = a.clone();
+    let (said, heard) = std::sync::mpsc::channel();
+    let asking = std::thread::spawn(move || said.send(other.psql("SELECT 1").unwrap()));
+    assert!(heard.recv_timeout(Duration::from_millis(500)).is_err());
+    assert!(a.is_running());
+    a.thaw().unwrap();
+    assert_eq!(heard.recv_timeout(SOON).unwrap(), "1");
+    asking.join().unwrap().unwrap();
+}
+
+#[test]
 fn a_killed_primary_is_replaced_and_rejoins_without_its_lost_writes() {
     let cluster = Cluster::builder().replicas(2).start().unwrap();
     let [a, b, c] = cluster.nodes() else { panic!("three nodes") };

@@ -31,6 +31,8 @@ pub struct Config {
     pub without: Vec<String>,
     /// `trust` instead of SCRAM.
     pub trust: bool,
+    /// Variables in Weir's environment.
+    pub environment: Vec<(&'static str, String)>,
 }
 
 impl Config {
@@ -114,6 +116,7 @@ impl Weir {
             .arg(&file)
             .arg("--ports-file")
             .arg(&ports)
+            .envs(config.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)

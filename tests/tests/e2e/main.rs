@@ -15,6 +15,7 @@ mod failover;
 mod fences;
 mod groups;
 mod guards;
+mod lag;
 mod learned;
 mod limits;
 mod newest;

@@ -5,6 +5,7 @@
 
 mod clock;
 mod marks;
+mod missing;
 mod row;
 mod situations;
 mod stage;
@@ -12,8 +13,7 @@ mod stage;
 use std::time::Duration;
 
 use row::{Promise, Row};
-use stage::{INTERVAL, SLACK, SOON, Stage};
-use weir_tests::{Route, eventually, now};
+use stage::{INTERVAL, Stage};
 
 #[tokio::test]
 async fn an_idle_primary_makes_nobody_late() {
@@ -88,6 +88,27 @@ async fn a_burst_after_a_quiet_time_counts_from_its_beginning() {
 #[tokio::test]
 async fn weirs_wall_clock_is_not_looked_at() {
     clock::jumped().await;
+}
+
+/// The primary answers what it was asked long ago; Weir hears it even later.
+#[tokio::test]
+async fn an_answer_is_as_old_as_its_question() {
+    let stage = Stage::new(1).await;
+    let replica = stage.replica();
+    let primary = stage.cluster.primary();
+    // Both the probe and the answer must be under way: Weir is halted after asking and before hearing.
+    primary.freeze().unwrap();
+    tokio::time::sleep(INTERVAL * 2).await;
+    stage.weir.signal("STOP");
+    primary.thaw().unwrap();
+    stage.caught_up();
+    replica.pause_replay().unwrap();
+    let writing = stage.marks.keep_putting(Duration::from_millis(20));
+    stage.wait_behind(&replica, Duration::from_secs(1)).await;
+    stage.weir.signal("CONT");
+    let readings = stage.watch(&replica, 7).await;
+    writing.stop().await;
+    Row::judge("An answer under way", Promise::NotBelow, &readings, "");
 }
 
 /// All of the above as a table for docs/lag.md, in target/lag.md.

@@ -40,9 +40,10 @@ pub(super) async fn busy() -> Row {
 
 /// The WAL writer sleeps, and nobody commits.
 pub(super) async fn unflushed() -> Row {
-    let builder = Cluster::builder().replicas(1).setting("wal_writer_delay", "10s");
-    let stage = Stage::of(builder, &Config::default()).await;
-    let _open = open_transaction(&stage).await;
+    let stage = Stage::new(1).await;
+    let slow = "ALTER SYSTEM SET wal_writer_delay = '10s'; SELECT pg_reload_conf()";
+    stage.cluster.primary().psql(slow).unwrap();
+    let _open = open_transaction(&stage, 1).await;
     tokio::time::sleep(IDLE).await;
     let ahead = "SELECT pg_current_wal_insert_lsn() > pg_current_wal_flush_lsn()";
     assert_eq!(stage.cluster.primary().psql(ahead).unwrap(), "t", "nothing is unflushed");
@@ -52,19 +53,21 @@ pub(super) async fn unflushed() -> Row {
     Row::judge(name, Promise::Within(1), &readings, why)
 }
 
-/// A transaction that has written some pages of WAL, and thinks.
-async fn open_transaction(stage: &Stage) -> Client {
+/// A transaction that has written so many rows of 200 bytes, and thinks.
+async fn open_transaction(stage: &Stage, rows: u32) -> Client {
     let client = stage.cluster.primary().connect("app", "app").await.unwrap();
     client.batch_execute("CREATE TABLE open (id int, filler text)").await.unwrap();
-    let rows = "BEGIN; INSERT INTO open SELECT id, repeat('x', 200) FROM generate_series(1, 90) id";
-    client.batch_execute(rows).await.unwrap();
+    let insert = format!(
+        "BEGIN; INSERT INTO open SELECT id, repeat('x', 200) FROM generate_series(1, {rows}) id"
+    );
+    client.batch_execute(&insert).await.unwrap();
     client
 }
 
 /// The WAL writer flushes whole pages, and the last one ends within a record.
 pub(super) async fn half_flushed(promise: Promise) -> Row {
     let stage = Stage::new(1).await;
-    let _open = open_transaction(&stage).await;
+    let _open = open_transaction(&stage, 90).await;
     tokio::time::sleep(IDLE).await;
     let readings = stage.watch(&stage.replica(), LOOKS).await;
     let why = "Nothing is missing, and yet all say so: the flushed WAL ends within a record, which nobody can replay.";
@@ -120,11 +123,7 @@ pub(super) async fn archive_only() -> Row {
     stage.wait_behind(&replica, BEHIND).await;
     // A segment comes: it catches up with what is in it, and falls behind again.
     stage.cluster.primary().psql("SELECT pg_switch_wal()").unwrap();
-    let replayed = replica.connect("app", "app").await.unwrap();
-    crate::soon("the segment is replayed", async || {
-        stage.read(&replica, &replayed).await.at_least < BEHIND
-    })
-    .await;
+    stage.wait_fresher(&replica, BEHIND).await;
     let readings = stage.watch(&replica, LOOKS).await;
     let why = "The received position stands where streaming ended, so it is never equal again and says nothing.";
     let name = "Standby that goes on from the archive";

@@ -6,7 +6,7 @@ use testkit::{Builder, Cluster, Node};
 use tokio_postgres::Client;
 use weir_tests::{Config, Weir, eventually, now};
 
-use super::marks::Marks;
+use super::marks::{Commit, Marks};
 use crate::WEIR;
 
 /// Between two probes of a node: the default of `probe_interval`.
@@ -88,13 +88,12 @@ impl Stage {
     ///
     /// The replica is asked before and after Weir. What it still lacks after, it lacked when Weir
     /// last measured it; what it lacked before, it may lack no more.
-    pub(super) async fn read(&self, node: &Node, replica: &Client) -> Reading {
+    async fn read(&self, node: &Node, replica: &Client) -> Reading {
         let before = replica.query_one(LOOK, &[]).await.unwrap();
         let asked = now();
         let (weir, metric) = (self.lag(node), self.metric(node));
         let answered = now();
-        let after = replica.query_one(LOOK, &[]).await.unwrap();
-        let surely = self.marks.first_missing(after.get(0));
+        let surely = self.missing(replica).await;
         let perhaps = self.marks.first_missing(before.get(0));
         Reading {
             at_least: surely.map_or(Duration::ZERO, |commit| {
@@ -106,6 +105,12 @@ impl Stage {
             since_commit: before.get(1),
             all_replayed: before.get(2),
         }
+    }
+
+    /// The first commit that a replica lacks.
+    async fn missing(&self, replica: &Client) -> Option<Commit> {
+        let newest = replica.query_one("SELECT max(id) FROM marks", &[]).await.unwrap();
+        self.marks.first_missing(newest.get(0))
     }
 
     /// Looks at a replica so many times, a little apart.
@@ -123,7 +128,18 @@ impl Stage {
     pub(super) async fn wait_behind(&self, node: &Node, age: Duration) {
         let replica = node.connect("app", "app").await.unwrap();
         crate::soon("the replica is that far behind", async || {
-            self.read(node, &replica).await.at_least >= age
+            let missing = self.missing(&replica).await;
+            missing.is_some_and(|commit| commit.acknowledged.elapsed() >= age)
+        })
+        .await;
+    }
+
+    /// Waits until a replica lacks nothing that is this old.
+    pub(super) async fn wait_fresher(&self, node: &Node, age: Duration) {
+        let replica = node.connect("app", "app").await.unwrap();
+        crate::soon("the replica is fresher", async || {
+            let missing = self.missing(&replica).await;
+            missing.is_none_or(|commit| commit.acknowledged.elapsed() < age)
         })
         .await;
     }

@@ -97,6 +97,14 @@ fn a_replica_that_was_ahead_on_the_old_timeline_is_not_fresh_on_the_new_one() {
 }
 
 #[test]
+fn a_replica_that_leaves_the_primarys_timeline_is_of_unknown_age_at_once() {
+    let mut stage = Stage::led(3);
+    assert!(fresh_at(&mut stage, 2).is_some());
+    stage.says(2, standby(2, 1000));
+    assert_eq!(fresh_at(&mut stage, 2), None);
+}
+
+#[test]
 fn a_timeline_sticks_while_the_receiver_is_away() {
     let mut stage = Stage::led(2);
     stage.says(1, standby(None, 1000));

@@ -28,6 +28,11 @@ impl Node {
     ///
     /// [`Error::NotStarted`] with the end of its log.
     pub fn start(&self) -> Result<(), Error> {
+        self.start_with(&[])
+    }
+
+    /// Starts the server with variables in its environment, for this time.
+    fn start_with(&self, environment: &[(&str, String)]) -> Result<(), Error> {
         if self.is_running() {
             return Ok(());
         }
@@ -39,6 +44,7 @@ impl Node {
         let program = site.binaries.program("postgres");
         let mut postgres = site.user.command(&program, &data);
         postgres.arg("-D").arg(&data).stdout(output.try_clone().at(&log)?).stderr(output);
+        postgres.envs(environment.iter().map(|(name, value)| (name, value)));
         *self.server() = Some(postgres.spawn().at(&program)?);
         until(PATIENCE, || self.readiness())?.ok_or_else(|| self.timeout("a start"))
     }
@@ -87,8 +93,17 @@ impl Node {
     ///
     /// As [`Node::stop`] and [`Node::start`].
     pub fn restart(&self) -> Result<(), Error> {
+        self.restart_with(&[])
+    }
+
+    /// The same with variables in the server's environment, until its next start.
+    ///
+    /// # Errors
+    ///
+    /// As [`Node::stop`] and [`Node::start`].
+    pub fn restart_with(&self, environment: &[(&str, String)]) -> Result<(), Error> {
         self.stop(Stop::Fast)?;
-        self.start()
+        self.start_with(environment)
     }
 
     /// Halts all processes of the server, as if the machine hung: connections stay, nobody answers.

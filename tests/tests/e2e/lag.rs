@@ -90,6 +90,12 @@ async fn weirs_wall_clock_is_not_looked_at() {
     clock::jumped().await;
 }
 
+#[tokio::test]
+async fn a_replicas_wall_clock_is_not_looked_at() {
+    let row = clock::wrong_on_the_replica().await;
+    assert!(row.reading().since_commit > Some(3_500.0), "its clock is right: {}", row.line());
+}
+
 /// The primary answers what it was asked long ago; Weir hears it even later.
 #[tokio::test]
 async fn an_answer_is_as_old_as_its_question() {
@@ -115,7 +121,7 @@ async fn an_answer_is_as_old_as_its_question() {
 #[tokio::test]
 #[ignore = "prints what the others check, one after another: a minute"]
 async fn the_table_of_the_manual() {
-    let mut rows = vec![
+    let rows = [
         situations::idle().await,
         situations::busy().await,
         situations::burst().await,
@@ -129,8 +135,9 @@ async fn the_table_of_the_manual() {
         situations::archive_only_at_start().await,
         situations::cascading().await,
         situations::cascading_cut().await,
+        clock::wrong_on_the_replica().await,
+        clock::jumped().await,
     ];
-    rows.extend(clock::jumped().await);
     let head = "| situation | truth | Weir | `now()` − last replayed commit | receive = replay | what is wrong with them |\n\
                 |---|---|---|---|---|---|\n";
     let lines: Vec<String> = rows.iter().map(Row::line).collect();

@@ -1,6 +1,7 @@
-//! A wall clock that jumps, by libfaketime: only in Weir, and not the monotonic clock, as in life.
+//! Wall clocks that jump: Weir's while it runs, and a replica's. Monotonic clocks go on, as in life.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use testkit::Cluster;
@@ -9,16 +10,41 @@ use weir_tests::Config;
 use super::row::{Promise, Row};
 use super::stage::Stage;
 
-/// Where distributions put it.
-fn library() -> Option<PathBuf> {
-    let folders = [
-        "/usr/lib/x86_64-linux-gnu/faketime",
-        "/usr/lib/aarch64-linux-gnu/faketime",
-        "/usr/lib64/faketime",
-        "/usr/lib/faketime",
-    ];
-    let files = folders.map(|folder| Path::new(folder).join("libfaketimeMT.so.1"));
-    files.into_iter().find(|file| file.exists())
+const PACE: Duration = Duration::from_millis(20);
+
+/// A library that shifts the wall clock of whom it is loaded into.
+struct Shift(PathBuf);
+
+impl Shift {
+    /// Builds it into an existing folder.
+    fn new(folder: &Path) -> Self {
+        let shift = Self(folder.to_owned());
+        let mut cc = Command::new("cc");
+        cc.args(["-shared", "-fPIC", "-O1", "-o"]).arg(shift.library());
+        cc.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/e2e/lag/shift.c"));
+        assert!(cc.status().unwrap().success(), "cc, which links Rust's programs too, fails");
+        shift.by("0");
+        shift
+    }
+
+    fn library(&self) -> PathBuf {
+        self.0.join("shift.so")
+    }
+
+    fn file(&self) -> PathBuf {
+        self.0.join("shift")
+    }
+
+    fn environment(&self) -> Vec<(&'static str, String)> {
+        vec![
+            ("LD_PRELOAD", self.library().display().to_string()),
+            ("WALL_CLOCK_SHIFT", self.file().display().to_string()),
+        ]
+    }
+
+    fn by(&self, seconds: &str) {
+        std::fs::write(self.file(), seconds).unwrap();
+    }
 }
 
 /// The hour in the newest line of a log.
@@ -28,36 +54,37 @@ fn hour_of_last_line(log: &str) -> u32 {
     time[..2].parse().unwrap()
 }
 
-/// Looks at a replica while Weir's clock goes an hour forward; `None` without libfaketime.
-pub(super) async fn jumped() -> Option<Row> {
-    let Some(library) = library() else {
-        eprintln!("SKIPPED: libfaketime is not installed (Debian: apt-get install libfaketime)");
-        return None;
-    };
-    let name = format!("weir-clock-{}-{:?}", std::process::id(), std::thread::current().id());
-    let shift = std::env::temp_dir().join(name.replace(['(', ')'], ""));
-    std::fs::write(&shift, "+0").unwrap();
-    let environment = vec![
-        ("LD_PRELOAD", library.display().to_string()),
-        ("FAKETIME_TIMESTAMP_FILE", shift.display().to_string()),
-        ("FAKETIME_NO_CACHE", "1".to_owned()),
-        ("FAKETIME_DONT_FAKE_MONOTONIC", "1".to_owned()),
-    ];
-    let config = Config { environment, ..Config::default() };
-    let stage = Stage::of(Cluster::builder().replicas(1), &config).await;
-    let _writing = stage.marks.keep_putting(Duration::from_millis(20));
+/// Weir's clock goes an hour forward, and back.
+pub(super) async fn jumped() -> Row {
+    let cluster = Cluster::builder().replicas(1).start().unwrap();
+    let shift = Shift::new(cluster.folder());
+    let config = Config { environment: shift.environment(), ..Config::default() };
+    let stage = Stage::before(cluster, &config).await;
+    let _writing = stage.marks.keep_putting(PACE);
     let mut readings = stage.watch(&stage.replica(), 7).await;
     stage.weir.reload(&stage.cluster, &config);
     let before = hour_of_last_line(&stage.weir.log());
-    std::fs::write(&shift, "+3600").unwrap();
+    shift.by("3600");
     readings.extend(stage.watch(&stage.replica(), 14).await);
     stage.weir.reload(&stage.cluster, &config);
     let after = hour_of_last_line(&stage.weir.log());
-    std::fs::write(&shift, "+0").unwrap();
+    shift.by("0");
     readings.extend(stage.watch(&stage.replica(), 7).await);
-    std::fs::remove_file(&shift).unwrap();
     // Else the clock that jumped was nobody's.
     assert_ne!(before, after, "Weir's log shows no jump:\n{}", stage.weir.log());
-    let why = "Nothing, here: they use the replica's clock. That one may be wrong as well.";
-    Some(Row::judge("Weir's clock jumps by an hour", Promise::Within(2), &readings, why))
+    let why = "Nothing, here: they use the servers' clocks.";
+    Row::judge("Weir's wall clock jumps by an hour, and back", Promise::Within(2), &readings, why)
+}
+
+/// A replica's clock is an hour ahead of the primary's.
+pub(super) async fn wrong_on_the_replica() -> Row {
+    let cluster = Cluster::builder().replicas(1).start().unwrap();
+    let shift = Shift::new(cluster.folder());
+    shift.by("3600");
+    cluster.replicas()[0].restart_with(&shift.environment()).unwrap();
+    let stage = Stage::before(cluster, &Config::default()).await;
+    let _writing = stage.marks.keep_putting(PACE);
+    let readings = stage.watch(&stage.replica(), 21).await;
+    let why = "Two machines' clocks are compared. Were the replica's behind, lag would be hidden, or negative.";
+    Row::judge("The replica's wall clock is an hour ahead", Promise::Within(2), &readings, why)
 }

@@ -53,7 +53,10 @@ impl Stage {
     }
 
     pub(super) async fn of(builder: Builder, config: &Config) -> Self {
-        let cluster = builder.start().unwrap();
+        Self::before(builder.start().unwrap(), config).await
+    }
+
+    pub(super) async fn before(cluster: Cluster, config: &Config) -> Self {
         let weir = Weir::start(WEIR, &cluster, config);
         let marks = Marks::new(cluster.primary()).await;
         let stage = Self { cluster, weir, marks };

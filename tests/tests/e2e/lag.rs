@@ -3,6 +3,7 @@
 //! The truth is measured with rows whose commits were timed: a replica is as old as the first
 //! commit that it lacks. Weir may never say less.
 
+mod bounds;
 mod clock;
 mod marks;
 mod missing;
@@ -36,8 +37,13 @@ async fn wal_that_no_commit_needs_makes_nobody_late() {
 }
 
 #[tokio::test]
+async fn a_flush_that_ends_within_a_record_makes_nobody_late() {
+    situations::half_flushed().await;
+}
+
+#[tokio::test]
 async fn a_flush_that_ends_within_a_record_makes_nobody_fresher() {
-    situations::half_flushed(Promise::NotBelow).await;
+    situations::half_flushed_at_once().await;
 }
 
 #[tokio::test]
@@ -126,7 +132,8 @@ async fn the_table_of_the_manual() {
         situations::busy().await,
         situations::burst().await,
         situations::unflushed().await,
-        situations::half_flushed(Promise::NotBelow).await,
+        situations::half_flushed().await,
+        situations::half_flushed_at_once().await,
         situations::paused().await,
         situations::delayed().await,
         situations::receiver_dead().await,

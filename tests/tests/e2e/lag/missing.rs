@@ -139,7 +139,6 @@ async fn a_file_with_a_bound_that_can_not_be_kept_is_refused() {
 /// Replicas are as good as they were; that nobody can say so any more is no reason to wait for a
 /// primary that says nothing.
 #[tokio::test]
-#[ignore = "not so yet: once the bound has grown past max_lag, reads go to the frozen primary"]
 async fn a_read_does_not_hang_on_a_frozen_primary() {
     let (cluster, weir) = rig(&[("consistency", "eventual")]);
     cluster.primary().freeze().unwrap();

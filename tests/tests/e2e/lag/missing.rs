@@ -141,10 +141,13 @@ async fn a_file_with_a_bound_that_can_not_be_kept_is_refused() {
 #[tokio::test]
 async fn a_read_does_not_hang_on_a_frozen_primary() {
     let (cluster, weir) = rig(&[("consistency", "eventual")]);
+    let mut clients = Vec::new();
+    for _ in 0..60 {
+        clients.push(weir.client().await);
+    }
     cluster.primary().freeze().unwrap();
     let mut reading = Vec::new();
-    for _ in 0..60 {
-        let client = weir.client().await;
+    for client in clients {
         reading.push(tokio::spawn(async move { client.batch_execute(READ).await }));
         tokio::time::sleep(Duration::from_millis(100)).await;
     }

@@ -40,6 +40,8 @@ async fn a_replica_with_too_many_bytes_to_replay_is_left_out() {
     let much = "CREATE TABLE much AS SELECT repeat('x', 1000) FROM generate_series(1, 2000)";
     stage.cluster.primary().psql_in("app", much).unwrap();
     wait_eligibility(&stage.weir, &behind, "too_far_behind");
+    stage.cluster.wait_caught_up(&other, SOON).unwrap();
+    wait_eligibility(&stage.weir, &other, "eligible");
     for _ in 0..100 {
         client.batch_execute("SELECT 1").await.unwrap();
         assert_eq!(Route::last(&client).await.node, other.name());

@@ -129,7 +129,8 @@ impl NodeView {
             return Some(false);
         }
         let was_beyond = self.worst_lag.is_some_and(|worst| worst > bound);
-        let measured = self.observed.map(|at| at.saturating_duration_since(fresh_at));
+        // What it was measured at later than `now` says nothing of that moment.
+        let measured = self.observed.map(|at| at.min(now).saturating_duration_since(fresh_at));
         let well_within = measured.is_some_and(|lag| lag <= bound.checked_div(2).unwrap_or(bound));
         Some(!was_beyond || well_within)
     }
@@ -264,6 +265,16 @@ mod tests {
     fn a_bound_grows_until_the_next_measurement() {
         assert_eq!(within(10, 990, 900), Some(true));
         assert_eq!(within(10, 991, 900), Some(false));
+    }
+
+    #[test]
+    fn what_grew_since_the_moment_that_counts_is_nobody_s_lag() {
+        let start = start();
+        // Measured in the primary's silence, which began at 100 ms.
+        let silent =
+            NodeView { observed: Some(start + ms(3000)), worst_lag: Some(ms(3000)), ..node(start) };
+        assert_eq!(silent.is_within(ms(1000), start + ms(100)), Some(true));
+        assert_eq!(silent.is_within(ms(1000), start + ms(3000)), Some(false));
     }
 
     #[test]

@@ -294,7 +294,7 @@ impl Replay {
         else {
             return;
         };
-        self.remember(ring.newest().map(|newest| newest.sent));
+        self.remember();
         // An older, finer answer outlives the thinning of the ring.
         let by_end = self.xmin.and_then(|xmin| ended.freshest_reached(xmin));
         self.fresh_at = self.fresh_at.max(ring.freshest_reached(position.replay)).max(by_end);
@@ -305,10 +305,8 @@ impl Replay {
     }
 
     /// Takes note of how far the bound has grown by the time of the newest probe.
-    ///
-    /// What grows because the primary says nothing (`said` is when it did last) is nobody's lag.
-    fn remember(&mut self, said: Option<Instant>) {
-        let Some((fresh_at, observed)) = self.fresh_at.zip(self.observed.min(said)) else { return };
+    fn remember(&mut self) {
+        let Some((fresh_at, observed)) = self.fresh_at.zip(self.observed) else { return };
         let grown = observed.saturating_duration_since(fresh_at);
         let longest =
             self.worst.filter(|(_, at)| observed.saturating_duration_since(*at) < REMEMBERED);

@@ -225,7 +225,7 @@ fn answer(
         flush,
         mark: flush,
         took: now().saturating_duration_since(sent),
-        configured: Configured::heard(before, row.try_get("loaded")?, (sent, through)),
+        configured: Configured::heard(before, (row.try_get("loaded")?, insert), (sent, through)),
     })
 }
 

@@ -78,6 +78,8 @@ pub struct Configured {
     pub after: Ticket,
     /// `pg_conf_load_time()`, microseconds.
     pub loaded: i64,
+    /// The insert position then: it covers all that ended before, however that was committed.
+    pub covers: Lsn,
 }
 
 /// What the primary said, and for which tickets.
@@ -112,11 +114,15 @@ impl Answer {
 
     /// The fence that covers a ticket of this kind.
     ///
-    /// A commit whose configuration may have been another is not provably synchronous.
+    /// A commit whose configuration may have been another is not provably synchronous. It may also hide
+    /// behind a newer ticket, so no fence is below the position that covers all of that time.
     #[must_use]
     pub fn covers(&self, wal: Wal, ticket: Ticket) -> Fence {
         match wal {
-            Wal::Flushed if ticket > self.configured.after => self.flushed(),
+            Wal::Flushed if ticket > self.configured.after => {
+                let lsn = self.flush.max(self.configured.covers);
+                Fence { timeline: self.timeline, lsn }
+            }
             Wal::Flushed | Wal::Inserted => self.fence(),
         }
     }
@@ -232,9 +238,13 @@ impl Answers {
 impl Configured {
     /// What an answer says of it, given the last one of the same primary.
     #[must_use]
-    pub fn heard(before: Option<Self>, loaded: i64, (sent, through): (Instant, Ticket)) -> Self {
+    pub fn heard(
+        before: Option<Self>,
+        (loaded, insert): (i64, Lsn),
+        (sent, through): (Instant, Ticket),
+    ) -> Self {
         let same = before.filter(|before| before.loaded == loaded);
-        same.unwrap_or(Self { since: sent, after: through, loaded })
+        same.unwrap_or(Self { since: sent, after: through, loaded, covers: insert })
     }
 }
 
@@ -253,7 +263,12 @@ mod tests {
             flush: Lsn(insert - 1),
             mark: Lsn(insert - 1),
             took: ms(1),
-            configured: Configured { since: start(), after: Ticket(u64::MAX), loaded: 1 },
+            configured: Configured {
+                since: start(),
+                after: Ticket(u64::MAX),
+                loaded: 1,
+                covers: Lsn(0),
+            },
         }
     }
 
@@ -328,7 +343,7 @@ mod tests {
     }
 
     fn configured(after: u64) -> Configured {
-        Configured { since: start(), after: Ticket(after), loaded: 1 }
+        Configured { since: start(), after: Ticket(after), loaded: 1, covers: Lsn(0) }
     }
 
     #[test]
@@ -344,6 +359,10 @@ mod tests {
         assert_eq!(covers(0, tickets(0, 0)), Ok(None));
         // It may have ended under another configuration.
         assert_eq!(covers(5, tickets(5, 0)), Ok(Some(200)));
+        // So may one of its scope that it hides.
+        let before = Configured { covers: Lsn(250), ..configured(4) };
+        let hiding = Answer { configured: before, ..answer(5, 1, 200) };
+        assert_eq!(hiding.covers(Wal::Flushed, Ticket(5)).lsn, Lsn(250));
         // Either may be pending, and then nothing is known.
         assert_eq!(covers(0, tickets(6, 5)), Err(Ticket(6)));
         assert_eq!(covers(0, tickets(5, 7)), Err(Ticket(7)));
@@ -360,11 +379,13 @@ mod tests {
     #[test]
     fn the_configuration_is_the_same_for_as_long_as_it_was_not_loaded_again() {
         let (sent, later) = (start(), start() + ms(10));
-        let first = Configured::heard(None, 7, (sent, Ticket(3)));
-        assert_eq!(first, Configured { since: sent, after: Ticket(3), loaded: 7 });
-        assert_eq!(Configured::heard(Some(first), 7, (later, Ticket(9))), first);
-        let reloaded = Configured::heard(Some(first), 8, (later, Ticket(9)));
-        assert_eq!(reloaded, Configured { since: later, after: Ticket(9), loaded: 8 });
+        let covers = Lsn(100);
+        let first = Configured::heard(None, (7, covers), (sent, Ticket(3)));
+        assert_eq!(first, Configured { since: sent, after: Ticket(3), loaded: 7, covers });
+        assert_eq!(Configured::heard(Some(first), (7, Lsn(200)), (later, Ticket(9))), first);
+        let covers = Lsn(200);
+        let reloaded = Configured::heard(Some(first), (8, covers), (later, Ticket(9)));
+        assert_eq!(reloaded, Configured { since: later, after: Ticket(9), loaded: 8, covers });
     }
 
     #[test]
@@ -372,7 +393,8 @@ mod tests {
         let start = start();
         let mut answers = Answers::default();
         assert!(!answers.are_as_of(start));
-        let configured = Configured { since: start + ms(5), after: Ticket(0), loaded: 1 };
+        let configured =
+            Configured { since: start + ms(5), after: Ticket(0), loaded: 1, covers: Lsn(0) };
         answers.push(Answer { configured, ..answer(5, 1, 200) });
         assert!(!answers.are_as_of(start + ms(4)));
         assert!(answers.are_as_of(start + ms(5)));

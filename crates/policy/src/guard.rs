@@ -330,7 +330,12 @@ mod tests {
                 flush: Lsn(*flush),
                 mark: Lsn(*flush),
                 took: ms(0),
-                configured: Configured { since: start, after: Ticket(0), loaded: 1 },
+                configured: Configured {
+                    since: start,
+                    after: Ticket(0),
+                    loaded: 1,
+                    covers: Lsn(0),
+                },
             });
         }
         answers

@@ -401,9 +401,10 @@ impl Session {
 }
 
 impl Placed {
-    /// Whether its server has yet to prove that its node is what was measured.
-    pub(crate) fn is_new(&self) -> bool {
-        self.guarded.is_some_and(|guarded| guarded.age.is_none())
+    /// How the cycle is tried next if its guard fails: a node that is not what was measured is left.
+    pub(crate) fn unproven(&self) -> Attempt {
+        let by_age = self.guarded.is_some_and(|guarded| guarded.age.is_some());
+        if by_age { Attempt::Unproven } else { Attempt::Elsewhere }
     }
 
     fn on(address: &Address, reason: Reason) -> Self {

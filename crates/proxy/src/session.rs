@@ -187,8 +187,7 @@ impl Session {
                     reading.doubt(code);
                     attempt = Attempt::OnPrimary;
                 }
-                Relayed::Unproven if placed.is_new() => attempt = Attempt::Elsewhere,
-                Relayed::Unproven => attempt = Attempt::Unproven,
+                Relayed::Unproven => attempt = placed.unproven(),
                 Relayed::Stale => {
                     let stale = self.bound(cycle);
                     self.renew(&stale);

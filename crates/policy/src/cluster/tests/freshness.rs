@@ -252,7 +252,7 @@ fn a_replica_that_has_seen_all_ends_is_fresh_wherever_the_flushed_wal_ends() {
         if let Observed::Standby { xmin, .. } = &mut standby.state {
             *xmin = ended(xid);
         }
-        stage.says(1, standby.clone());
+        stage.says(1, standby);
         assert_eq!(fresh_at(&mut stage, 1) == Some(said), fresh, "{xid}");
     }
 }

@@ -35,7 +35,12 @@ fn flushed(world: &World, flush: u64, ago: u64) -> Answers {
             flush: Lsn(lsn),
             mark: Lsn(lsn),
             took: ms(1),
-            configured: Configured { since: world.now, after: Ticket(0), loaded: 1 },
+            configured: Configured {
+                since: world.now,
+                after: Ticket(0),
+                loaded: 1,
+                covers: Lsn(0),
+            },
         });
     }
     answers

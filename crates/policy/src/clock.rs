@@ -133,6 +133,12 @@ impl Answer {
         self.covers(wal, Ticket(u64::MAX))
     }
 
+    /// Whether the primary had written up to `fence`, or has left its branch behind.
+    #[must_use]
+    pub fn reaches(&self, fence: Fence) -> bool {
+        self.fence().join(fence) == self.fence()
+    }
+
     /// The flush position: what replicas can have by now.
     #[must_use]
     pub fn flushed(&self) -> Fence {
@@ -201,6 +207,17 @@ impl Answers {
             (Err(one), Err(other)) => Err(one.max(other)),
             (Err(pending), Ok(_)) | (Ok(_), Err(pending)) => Err(pending),
         }
+    }
+
+    /// A fence of a branch that the primary left behind, as one of the primary's own branch.
+    ///
+    /// What the older branch had below the promotion is below every position that was asked for since;
+    /// the rest of it is lost. Without an answer of this `epoch` the fence is as it was.
+    #[must_use]
+    pub fn renewed(&self, fence: Fence, epoch: Epoch) -> Fence {
+        let first = self.recent.front().filter(|answer| answer.epoch == epoch);
+        let newer = first.filter(|answer| answer.timeline > fence.timeline);
+        newer.map_or(fence, Answer::fence)
     }
 
     /// Since when, by the oldest kept answer that says so, the primary has flushed up to `fence`.
@@ -374,6 +391,19 @@ mod tests {
         let mut answers = Answers::default();
         answers.push(answer(5, 1, 200));
         assert_eq!(answers.fence(tickets(0, 5), Epoch(2)), Err(Ticket(5)));
+    }
+
+    #[test]
+    fn a_fence_of_an_older_branch_becomes_one_of_the_newer_and_of_no_other_epoch() {
+        let mut answers = Answers::default();
+        answers.push(Answer { timeline: Timeline(2), ..answer(5, 3, 200) });
+        answers.push(Answer { timeline: Timeline(2), ..answer(6, 3, 300) });
+        let fence = |timeline, lsn| Fence { timeline: Timeline(timeline), lsn: Lsn(lsn) };
+        assert_eq!(answers.renewed(fence(1, 900), Epoch(3)), fence(2, 200));
+        assert_eq!(answers.renewed(fence(2, 100), Epoch(3)), fence(2, 100));
+        assert_eq!(answers.renewed(fence(3, 100), Epoch(3)), fence(3, 100));
+        assert_eq!(answers.renewed(fence(1, 900), Epoch(4)), fence(1, 900));
+        assert_eq!(Answers::default().renewed(fence(1, 900), Epoch(3)), fence(1, 900));
     }
 
     #[test]

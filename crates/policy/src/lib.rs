@@ -8,6 +8,7 @@
 //! | [`lsn`] | what is a position in the WAL, and a fence? |
 //! | [`lag`] | how old is what a replica shows, without comparing clocks? |
 //! | [`clock`] | which fence covers a write that just ended? |
+//! | [`token`] | what is a fence worth that another session was told? |
 //! | [`guard`] | when is a proof that travels with the read worth trying, and did it hold? |
 //! | [`cluster`] | what do probes say: who is primary, which node is healthy? |
 //! | [`topology`] | the answer of `cluster`, as routing sees it |
@@ -42,6 +43,7 @@ pub mod signal;
 pub mod standby;
 #[cfg(test)]
 mod testing;
+pub mod token;
 pub mod topology;
 
 pub use clock::{Answer, Answers, Configured, Ticket, Tickets, Wal};
@@ -54,4 +56,5 @@ pub use lag::{Lag, Ring};
 pub use lsn::{Fence, Lsn, Position, Timeline};
 pub use rules::{Consistency, OnNoPrimary, OnStale, PreferenceError, Preferences, Route, Scope};
 pub use signal::Signal;
+pub use token::{NoToken, Token, TokenVerdict};
 pub use topology::{Epoch, Gate, Health, Leader, NodeId, NodeView, Role, Sampled, Topology};

@@ -292,6 +292,8 @@ impl Session {
         answers: &Answers,
         epoch: Epoch,
     ) -> FenceState {
+        self.floor = self.floor.map(|floor| answers.renewed(floor, epoch));
+        let hinted = hinted.map(|hinted| answers.renewed(hinted, epoch));
         let floor = Fence::strongest(self.floor, hinted);
         let tickets = match level {
             Consistency::Eventual => Tickets::default(),

@@ -3,7 +3,7 @@
 
 use std::rc::Rc;
 
-use policy::Reason;
+use policy::{Reason, Token, TokenVerdict};
 use sql::{Access, Chain, Effect, Isolation};
 use wire::{Described, Frontend, TxStatus};
 
@@ -14,7 +14,7 @@ use crate::intake::End;
 use crate::metrics::Side;
 use crate::reading::{Kind, Own, Reading};
 use crate::session::{Ending, LastRoute, Session};
-use crate::token::Token;
+use crate::token;
 
 /// What became of a cycle that might need no server.
 #[derive(Debug)]
@@ -26,6 +26,9 @@ pub(crate) enum Alone {
     /// It is refused, and the transaction that is open on a server must fail by it.
     Refused(Box<[u8]>),
 }
+
+/// Tokens of one cycle, judged before it is answered.
+type Tokens = Vec<(Token, TokenVerdict)>;
 
 impl Session {
     /// Answers the cycle if it needs no server.
@@ -136,8 +139,9 @@ impl Session {
         {
             Box::pin(self.fresh_ticket()).await;
         }
+        let tokens = Box::pin(self.tokens(reading)).await;
         let bytes = self.inbound.unread().get(..cycle.length).unwrap_or_default().to_vec();
-        match self.answer_messages(&bytes, reading) {
+        match self.answer_messages(&bytes, (reading, &tokens)) {
             Ok(()) => {}
             // A BEGIN that was held back goes to a server too, for the error to be in its place.
             Err(cause) if self.status == TxStatus::Open => {
@@ -158,16 +162,32 @@ impl Session {
 
     /// Waits, for a bounded time, until the clock covers everything that has ended so far.
     async fn fresh_ticket(&mut self) {
-        let cluster = Rc::clone(&self.database.cluster);
-        let ticket = cluster.take_ticket();
+        let ticket = self.database.cluster.take_ticket();
+        self.worker.metrics.tickets.inc();
         self.meaning.took(ticket);
-        let mut answers = cluster.answers.receiver();
-        let limit = self.worker.live().pool.failover_hold;
-        let covered = answers.wait_for(|answers| answers.covering(ticket).is_some());
-        drop(tokio::time::timeout(limit, covered).await);
+        token::answered(ticket, &self.database.cluster, &self.worker).await;
     }
 
-    fn answer_messages(&mut self, bytes: &[u8], reading: &Reading) -> Result<(), Cause> {
+    /// The tokens that the cycle sets, and what each is worth.
+    async fn tokens(&self, reading: &Reading) -> Tokens {
+        let mut tokens = Tokens::new();
+        for effect in reading.effects() {
+            let Some(Own::Set { name: "min_lsn", value: Some(text), .. }) = Own::of(effect) else {
+                continue;
+            };
+            if let Ok(token) = text.parse() {
+                let verdict = token::judge(token, &self.database.cluster, &self.worker).await;
+                tokens.push((token, verdict));
+            }
+        }
+        tokens
+    }
+
+    fn answer_messages(
+        &mut self,
+        bytes: &[u8],
+        (reading, tokens): (&Reading, &Tokens),
+    ) -> Result<(), Cause> {
         let mut portals: Vec<(Vec<u8>, Rc<Judged>)> = Vec::new();
         let mut rest = bytes;
         while let Ok(Some((frame, after))) = wire::next_frame(rest, usize::MAX) {
@@ -176,7 +196,7 @@ impl Session {
             match message {
                 Frontend::Query { .. } => {
                     if let Some(own) = reading.lone_effect().and_then(Own::of) {
-                        self.answer_setting(own, Form::Simple)?;
+                        self.answer_setting(own, Form::Simple, tokens)?;
                     }
                 }
                 Frontend::Parse { name, sql, types } => {
@@ -207,7 +227,7 @@ impl Session {
                 Frontend::Execute { portal, .. } => {
                     let class = portal_class(&portals, portal);
                     if let Some(own) = own_of(class.as_ref()) {
-                        self.answer_setting(own, Form::Extended)?;
+                        self.answer_setting(own, Form::Extended, tokens)?;
                     }
                 }
                 Frontend::Close { kind, name } => {
@@ -240,7 +260,7 @@ impl Session {
         Some(self.database.classes.of(sql, space, &worker.metrics, worker.second()))
     }
 
-    fn answer_setting(&mut self, own: Own<'_>, form: Form) -> Result<(), Cause> {
+    fn answer_setting(&mut self, own: Own<'_>, form: Form, tokens: &Tokens) -> Result<(), Cause> {
         match own {
             Own::Show(name) => {
                 let value = self.show(name)?;
@@ -251,15 +271,19 @@ impl Session {
                 wire::put_command_complete(&mut self.outbound.bytes, "SHOW");
                 return Ok(());
             }
-            Own::Set { name: "min_lsn", value: Some(token), .. } => self.set_min_lsn(token)?,
+            Own::Set { name: "min_lsn", value: Some(text), .. } => {
+                self.set_min_lsn(text, tokens)?;
+            }
             Own::Set { name: "scope", .. } => {
-                return Err(bad(
+                return Err(Cause::bad_setting(
                     "scope",
                     "it is chosen at login, by the configuration or a startup option",
                 ));
             }
             Own::Set { name, value, scope } => {
-                self.meaning.set(name, value, scope).map_err(|error| bad(name, error))?;
+                self.meaning
+                    .set(name, value, scope)
+                    .map_err(|error| Cause::bad_setting(name, error))?;
             }
             Own::AtRest(effect) => {
                 let tag = self.answer_at_rest(effect)?;
@@ -310,13 +334,12 @@ impl Session {
         Ok(tag)
     }
 
-    fn set_min_lsn(&mut self, value: &str) -> Result<(), Cause> {
-        let token: Token = value.parse().map_err(|error| bad("min_lsn", error))?;
-        let topology = self.database.cluster.topology.newest();
-        if topology.system.is_some_and(|system| system != token.system) {
-            return Err(bad("min_lsn", "the token is of another database system"));
+    fn set_min_lsn(&mut self, text: &str, tokens: &Tokens) -> Result<(), Cause> {
+        let token: Token = text.parse().map_err(|error| Cause::bad_setting("min_lsn", error))?;
+        let judged = tokens.iter().find(|(judged, _)| *judged == token);
+        if let Some(problem) = judged.and_then(|(_, verdict)| verdict.refusal()) {
+            return Err(Cause::bad_setting("min_lsn", problem));
         }
-        // A token of an older timeline is never passed by a replica, so the primary serves.
         self.meaning.raise_floor(token.fence);
         Ok(())
     }
@@ -327,9 +350,11 @@ impl Session {
             "lsn" => self
                 .token()
                 .ok_or(Cause::NoPrimary { waited: self.worker.live().pool.failover_hold }),
-            _ => {
-                self.meaning.wishes().get(name).ok_or_else(|| bad(name, "there is no such setting"))
-            }
+            _ => self
+                .meaning
+                .wishes()
+                .get(name)
+                .ok_or_else(|| Cause::bad_setting(name, "there is no such setting")),
         }
     }
 
@@ -391,10 +416,6 @@ impl Session {
 enum Form {
     Simple,
     Extended,
-}
-
-fn bad(name: &str, problem: impl std::fmt::Display) -> Cause {
-    Cause::BadSetting { name: format!("weir.{name}"), problem: problem.to_string() }
 }
 
 fn own_of(class: Option<&Rc<Judged>>) -> Option<Own<'_>> {

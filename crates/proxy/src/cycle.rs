@@ -3,8 +3,8 @@
 use std::ops::Range;
 use std::rc::Rc;
 
-use policy::Preferences;
 use policy::prepared::ClientStatements;
+use policy::{Fence, NoToken, Preferences, Token, TokenVerdict};
 use sql::Class;
 use wire::{Described, Frontend, MessageError};
 
@@ -13,6 +13,8 @@ use crate::intake::End;
 use crate::metrics::Metrics;
 use crate::reading::{Columns, Kind, Reading};
 use crate::shown::Second;
+use crate::token;
+use crate::view::ClusterView;
 
 /// One cycle's bytes: the first `length` of the client's.
 #[derive(Debug, Clone, Copy)]
@@ -29,6 +31,8 @@ pub(crate) struct Reader<'a> {
     pub(crate) now: Second,
     pub(crate) statements: &'a ClientStatements,
     pub(crate) wishes: &'a Preferences,
+    /// Judges tokens in hints.
+    pub(crate) cluster: &'a ClusterView,
     /// Whether the server may know statements that the client made by SQL.
     pub(crate) by_sql: bool,
 }
@@ -157,6 +161,10 @@ impl Reader<'_> {
         let mut wishes = reading.hinted.take().unwrap_or_else(|| Box::new(self.wishes.clone()));
         for pair in hint.pairs {
             let problem = match pair {
+                Ok(("min_lsn", text)) => self
+                    .token(reading, text)
+                    .err()
+                    .map(|problem| format!("min_lsn={text}: {problem}")),
                 Ok((name, value)) => {
                     wishes.set(name, value).err().map(|error| format!("{name}={value}: {error}"))
                 }
@@ -172,5 +180,25 @@ impl Reader<'_> {
             }
         }
         reading.hinted = Some(wishes);
+    }
+
+    /// Takes note of a token in a hint; one that is of no use here is told apart, and nobody waits.
+    fn token(&self, reading: &mut Reading, text: &str) -> Result<(), String> {
+        let token: Token = text.parse().map_err(|error: NoToken| error.to_string())?;
+        let verdict = match token::at_a_glance(token, self.cluster) {
+            // It may be younger than what the clock was told last.
+            TokenVerdict::Ahead => TokenVerdict::Taken,
+            verdict @ (TokenVerdict::Taken
+            | TokenVerdict::OtherTimeline
+            | TokenVerdict::OtherSystem) => verdict,
+        };
+        if reading.min_lsn != Some(token.fence) {
+            token::report(token, verdict, self.cluster, self.metrics);
+        }
+        if let Some(problem) = verdict.refusal() {
+            return Err(problem.to_owned());
+        }
+        reading.min_lsn = Fence::strongest(reading.min_lsn, Some(token.fence));
+        Ok(())
     }
 }

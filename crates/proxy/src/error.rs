@@ -91,6 +91,11 @@ pub(crate) enum Lost {
 }
 
 impl Cause {
+    /// A wrong name or value of a setting; `name` is without `weir.`.
+    pub(crate) fn bad_setting(name: &str, problem: impl std::fmt::Display) -> Self {
+        Self::BadSetting { name: format!("weir.{name}"), problem: problem.to_string() }
+    }
+
     /// Whether the session goes on after the client was told.
     pub(crate) fn session_lives(&self) -> bool {
         match self {
@@ -274,7 +279,16 @@ impl Cause {
 
     /// Appends the ErrorResponse.
     pub(crate) fn put(&self, out: &mut Vec<u8>) -> Reported {
-        let lives = self.session_lives();
+        self.put_if(out, self.session_lives())
+    }
+
+    /// Appends the ErrorResponse that ends a login: whatever it is, there is no session.
+    pub(crate) fn put_to_stranger(&self, out: &mut Vec<u8>) -> Reported {
+        self.put_if(out, false)
+    }
+
+    #[expect(clippy::fn_params_excessive_bools, reason = "a fact of the session, not a mode")]
+    fn put_if(&self, out: &mut Vec<u8>, lives: bool) -> Reported {
         let severity = if lives { Severity::Error } else { Severity::Fatal };
         let message = self.message();
         put_error(

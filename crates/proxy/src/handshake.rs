@@ -9,7 +9,7 @@ use std::sync::Arc;
 use policy::prepared::ClientStatements;
 use policy::reports::Reports;
 use policy::settings::Settings;
-use policy::{Reason, Role};
+use policy::{Fence, Reason, Role, Token};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use wire::{StartupError, StartupMessage, StartupPacket, TxStatus};
@@ -104,7 +104,7 @@ impl Handshake {
             Refused::Silently => return,
             Refused::Told(cause) => {
                 tracing::info!(client = %self.from, %cause, "login refused");
-                let _told = cause.put(&mut out);
+                let _told = cause.put_to_stranger(&mut out);
             }
             Refused::Passed(message) => out = message,
         }
@@ -284,12 +284,14 @@ impl Handshake {
         let mut meaning =
             policy::session::Session::new(Rc::clone(&database.reads), Rc::clone(&settings));
         for (name, value) in wishes {
+            let name = name.trim_start_matches("weir.");
+            if name == "min_lsn" {
+                meaning.raise_floor(self.token(&value, &database).await?);
+                continue;
+            }
             meaning
-                .set(name.trim_start_matches("weir."), Some(&value), sql::SetScope::Session)
-                .map_err(|error| Cause::BadSetting {
-                    name: name.clone(),
-                    problem: error.to_string(),
-                })?;
+                .set(name, Some(&value), sql::SetScope::Session)
+                .map_err(|error| Cause::bad_setting(name, error))?;
         }
         meaning.started();
         let reports = self.greeting(&database, &pools, &settings).await?;
@@ -301,6 +303,16 @@ impl Handshake {
         self.stream.write_all(&out).await?;
         let scope_of = startup.user().into();
         Ok(Opened { database, pools, reports, meaning, scope_of })
+    }
+
+    /// What a token in the startup options asks of every read.
+    async fn token(&self, text: &str, database: &Database) -> Result<Fence, Cause> {
+        let token: Token = text.parse().map_err(|error| Cause::bad_setting("min_lsn", error))?;
+        let verdict = crate::token::judge(token, &database.cluster, &self.worker).await;
+        match verdict.refusal() {
+            Some(problem) => Err(Cause::bad_setting("min_lsn", problem)),
+            None => Ok(token.fence),
+        }
     }
 
     /// The startup settings: those for servers, and the `weir.*` ones.

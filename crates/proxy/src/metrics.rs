@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use policy::{Consistency, Proof, Reason};
+use policy::{Consistency, Proof, Reason, TokenVerdict};
 use sql::{Pin, Why};
 use telemetry::{Collect, Counter, Exposition, Gauge, Histogram, Kind, Totals};
 
@@ -61,6 +61,8 @@ pub(crate) struct Metrics {
     doubts: Box<[Counter]>,
     pub(crate) tickets: Counter,
     guards: [Counter; 3],
+    /// In the order of [`TokenVerdict::ALL`].
+    tokens: [Counter; TokenVerdict::ALL.len()],
     /// Reads by level, then by side.
     reads: [[Counter; 2]; 3],
     /// How long reads waited for tickets, replay or fresh replicas.
@@ -88,6 +90,7 @@ impl Default for Metrics {
             doubts: Why::ALL.iter().map(|_| Counter::default()).collect(),
             tickets: Counter::default(),
             guards: Default::default(),
+            tokens: Default::default(),
             reads: Default::default(),
             fence_wait: Histogram::new(),
             server_wait: Histogram::new(),
@@ -111,6 +114,17 @@ impl Metrics {
             Proof::Passed => passed.inc(),
             Proof::Behind => behind.inc(),
             Proof::Void => void.inc(),
+        }
+    }
+
+    /// Counts a token by what it is worth.
+    pub(crate) fn token(&self, verdict: TokenVerdict) {
+        let [taken, other_timeline, other_system, ahead] = &self.tokens;
+        match verdict {
+            TokenVerdict::Taken => taken.inc(),
+            TokenVerdict::OtherTimeline => other_timeline.inc(),
+            TokenVerdict::OtherSystem => other_system.inc(),
+            TokenVerdict::Ahead => ahead.inc(),
         }
     }
 
@@ -197,6 +211,12 @@ impl AllMetrics {
         for (index, proof) in ["passed", "behind", "void"].into_iter().enumerate() {
             let count = self.sum(|metrics| metrics.guards.get(index).map_or(0, Counter::value));
             guards.sample(&[("proof", proof)], count);
+        }
+        let help = "Tokens that clients brought (weir.min_lsn), by what they are worth.";
+        let mut tokens = out.family("weir_tokens_total", help, Kind::Counter);
+        for (index, verdict) in TokenVerdict::ALL.into_iter().enumerate() {
+            let count = self.sum(|metrics| metrics.tokens.get(index).map_or(0, Counter::value));
+            tokens.sample(&[("verdict", verdict.as_str())], count);
         }
     }
 

@@ -315,10 +315,16 @@ impl Session {
     }
 
     /// Under `strong` a read begins with a ticket: its answer covers all that was acknowledged so far.
+    /// So does one with a token in its hint that is younger than all that the primary said.
     fn take_read_ticket(&mut self, reading: &Reading, attempt: Attempt) {
         let wishes = self.wishes(reading);
         let strong = wishes.consistency == Consistency::Strong && wishes.route != Route::Primary;
-        if strong && attempt == Attempt::First && reading.class == Class::Read {
+        // What no answer reaches yet, no guard can prove: the clock must be asked.
+        let unheard = reading.min_lsn.is_some_and(|fence| {
+            let answers = self.database.cluster.answers.newest();
+            !answers.newest().is_some_and(|answer| answer.reaches(fence))
+        });
+        if (strong || unheard) && attempt == Attempt::First && reading.class == Class::Read {
             self.worker.metrics.tickets.inc();
             self.meaning.took(self.database.cluster.take_ticket());
         }
@@ -357,7 +363,7 @@ impl Session {
             waited: now.saturating_duration_since(since),
         };
         let bound = self.meaning.settings().needs_primary();
-        let level = (self.wishes(reading).consistency, None);
+        let level = (self.wishes(reading).consistency, reading.min_lsn);
         let ask = Ask {
             class: if bound { reading.class.max(Class::PrimaryRead) } else { reading.class },
             why: reading.why,

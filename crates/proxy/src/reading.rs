@@ -4,10 +4,10 @@
 use std::ops::Range;
 use std::rc::Rc;
 
-use policy::Preferences;
 use policy::decide::RouteFrom;
 use policy::session::{NEVER, is_for_a_kept_server};
 use policy::standby::teaches;
+use policy::{Fence, Preferences};
 use sql::{Class, Classified, Effect, SetScope, Why};
 use wire::SqlState;
 
@@ -40,6 +40,8 @@ pub(crate) struct Reading {
     pub(crate) columns: Columns,
     /// The session's wishes with the hint applied, if there is one.
     pub(crate) hinted: Option<Box<Preferences>>,
+    /// What a token in the hint asks for.
+    pub(crate) min_lsn: Option<Fence>,
     effects: Effects,
     /// `Execute` messages so far.
     executes: u32,
@@ -120,6 +122,7 @@ impl Reading {
             undecided: false,
             columns: Columns::Assumed,
             hinted: None,
+            min_lsn: None,
             effects: Effects::Many(Vec::new(), Vec::new()),
             executes: 0,
             texts: Texts::default(),
@@ -238,6 +241,7 @@ impl Reading {
         earlier.reaches_outside |= self.reaches_outside;
         earlier.undecided |= self.undecided;
         earlier.hinted = self.hinted.take().or(earlier.hinted);
+        earlier.min_lsn = Fence::strongest(earlier.min_lsn, self.min_lsn);
         earlier
     }
 

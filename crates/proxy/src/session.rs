@@ -268,6 +268,7 @@ impl Session {
             now: self.worker.second(),
             statements: &self.statements,
             wishes: self.meaning.wishes(),
+            cluster: &self.database.cluster,
             by_sql: self.meaning.pins().has(sql::Pin::Prepare),
         };
         let bytes = self.inbound.unread().get(..cycle.length).unwrap_or_default();

@@ -1,67 +1,62 @@
-//! The causal token: what `SHOW weir.lsn` gives and `SET weir.min_lsn` takes.
+//! Judges the tokens that clients bring (`weir.min_lsn`), and reports those that are not taken.
 //!
-//! It carries the database system's identifier and the timeline, since a bare LSN means nothing in
-//! another system or on another branch.
+//! What a token is worth is policy's to say; here is who asks the clock, and for how long.
 
-use std::fmt;
-use std::str::FromStr;
+use policy::{Ticket, Token, TokenVerdict};
 
-use policy::{Fence, Timeline};
+use crate::metrics::Metrics;
+use crate::view::ClusterView;
+use crate::worker::Worker;
 
-/// A position that another session's reads must have passed: `system/timeline/lsn` with colons.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Token {
-    /// `pg_control_system().system_identifier`.
-    pub(crate) system: u64,
-    /// Timeline and position.
-    pub(crate) fence: Fence,
+/// Judges a token as it stands: nobody waits, so that [`TokenVerdict::Ahead`] is no last word.
+pub(crate) fn at_a_glance(token: Token, cluster: &ClusterView) -> TokenVerdict {
+    let answers = cluster.answers.newest();
+    token.judge(&cluster.topology.newest(), answers.newest())
 }
 
-impl fmt::Display for Token {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}:{}", self.system, self.fence.timeline, self.fence.lsn)
-    }
+/// Judges a token, by an answer to a question that is asked from now on if the newest does not
+/// reach it; waits for that as long as `SHOW weir.lsn` does.
+///
+/// Cancel-safe: a ticket that nobody waits for costs a question at most.
+pub(crate) async fn judge(token: Token, cluster: &ClusterView, worker: &Worker) -> TokenVerdict {
+    let verdict = match at_a_glance(token, cluster) {
+        TokenVerdict::Ahead => by_asking(token, cluster, worker).await,
+        verdict @ (TokenVerdict::Taken
+        | TokenVerdict::OtherTimeline
+        | TokenVerdict::OtherSystem) => verdict,
+    };
+    report(token, verdict, cluster, &worker.metrics);
+    verdict
 }
 
-/// The text is no token.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct NoToken;
-
-impl fmt::Display for NoToken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(
-            "not a token; take one from SHOW weir.lsn, such as 7301234567890123456:1:0/16B3740",
-        )
-    }
+async fn by_asking(token: Token, cluster: &ClusterView, worker: &Worker) -> TokenVerdict {
+    let ticket = cluster.take_ticket();
+    worker.metrics.tickets.inc();
+    let told = answered(ticket, cluster, worker).await;
+    let (answers, topology) = (cluster.answers.newest(), cluster.topology.newest());
+    // Who has no answer of the primary of this moment can't tell.
+    let newest = answers.newest().filter(|answer| told && answer.epoch == topology.epoch);
+    newest.map_or(TokenVerdict::Taken, |_| token.judge(&topology, newest))
 }
 
-impl FromStr for Token {
-    type Err = NoToken;
-
-    fn from_str(text: &str) -> Result<Self, NoToken> {
-        let mut parts = text.splitn(3, ':');
-        let mut part = || parts.next().ok_or(NoToken);
-        let system = part()?.parse().map_err(|_| NoToken)?;
-        let timeline = Timeline(part()?.parse().map_err(|_| NoToken)?);
-        let lsn = part()?.parse().map_err(|_| NoToken)?;
-        Ok(Self { system, fence: Fence { timeline, lsn } })
-    }
+/// Waits, for `failover_hold` at most, until the clock covers a ticket; whether it does.
+pub(crate) async fn answered(ticket: Ticket, cluster: &ClusterView, worker: &Worker) -> bool {
+    let mut answers = cluster.answers.receiver();
+    let limit = worker.live().pool.failover_hold;
+    let covered = answers.wait_for(|answers| answers.covering(ticket).is_some());
+    tokio::time::timeout(limit, covered).await.is_ok_and(|covered| covered.is_ok())
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_token_survives_being_written_and_read() {
-        let text = "7301234567890123456:3:16/B374D848";
-        assert_eq!(text.parse::<Token>().map(|token| token.to_string()), Ok(text.to_owned()));
-    }
-
-    #[test]
-    fn what_lacks_a_part_is_no_token() {
-        for text in ["", "1", "1:1", "1:1:", "0/16B3740", "x:1:0/0", "1:-1:0/0"] {
-            assert_eq!(text.parse::<Token>(), Err(NoToken), "{text}");
-        }
+/// Counts a token, and names one that promises less than whoever took it along may think.
+pub(crate) fn report(
+    token: Token,
+    verdict: TokenVerdict,
+    cluster: &ClusterView,
+    metrics: &Metrics,
+) {
+    metrics.token(verdict);
+    if verdict != TokenVerdict::Taken {
+        let (cluster, verdict) = (&*cluster.name, verdict.as_str());
+        tracing::info!(cluster, %token, verdict, "a token is not of the primary's branch");
     }
 }

@@ -35,6 +35,7 @@ mod strong;
 mod tenants;
 mod timeouts;
 mod tls;
+mod tokens;
 mod tools;
 
 use std::time::Duration;

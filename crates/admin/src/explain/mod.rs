@@ -1,6 +1,6 @@
 //! Which way would a statement go, and why? Nothing is run.
 //!
-//! [`explain`] is pure and decides by `policy` alone, for a fresh session without a fence: what
+//! [`explain`] is pure and decides by `policy` alone, for a fresh session without a fence of its own: what
 //! the data path would do for a client that has just logged in. [`ask`] finds what it needs to
 //! know: the newest topology, and the catalog of the database, for which it waits a little.
 
@@ -16,8 +16,8 @@ use axum::extract::State as Extract;
 use axum::http::StatusCode;
 use policy::decide::RouteFrom;
 use policy::{
-    Ask, Decision, FenceState, Load, NodeId, PreferenceError, Preferences, Reason, Route, Signal,
-    Target, Topology, Wait,
+    Ask, Decision, Fence, FenceState, Load, NodeId, PreferenceError, Preferences, Reason, Route,
+    Signal, Target, Token, TokenVerdict, Topology, Wait,
 };
 use proxy::config::{ClusterLink, DatabaseRules, Live, PoolMode};
 use serde::{Deserialize, Serialize};
@@ -115,13 +115,13 @@ pub struct View<'a> {
 /// [`ExplainError::Setting`]: tell who asked; nothing was decided.
 pub fn explain(question: &Question, view: &View<'_>) -> Result<Explanation, ExplainError> {
     let classified = Classifier::new().classify(&question.sql, view.catalog);
-    let (wishes, route_from) = wishes(question, &view.rules.reads)?;
+    let Wanted { wishes, from: route_from, fence } = wishes(question, view)?;
     let ask = Ask {
         class: classified.class,
         why: classified.why,
         wishes: &wishes,
         route_from,
-        fence: FenceState::Open,
+        fence: fence.map_or(FenceState::Open, FenceState::Known),
         last_read: None,
         pace: None,
         guards: None,
@@ -166,11 +166,17 @@ fn by_session(ask: &Ask<'_>, topology: &Topology) -> Decision {
     decision
 }
 
+/// What a question asks for.
+struct Wanted {
+    wishes: Preferences,
+    from: RouteFrom,
+    /// Of a token in the hint.
+    fence: Option<Fence>,
+}
+
 /// Configuration, then the question's settings, then a leading hint.
-fn wishes(
-    question: &Question,
-    configured: &Preferences,
-) -> Result<(Preferences, RouteFrom), ExplainError> {
+fn wishes(question: &Question, view: &View<'_>) -> Result<Wanted, ExplainError> {
+    let configured = &view.rules.reads;
     let mut wishes = configured.clone();
     let consistency = question.consistency.as_ref().map(|value| ("consistency", value));
     let settings = question.settings.iter().map(|(name, value)| (name.as_str(), value));
@@ -181,16 +187,33 @@ fn wishes(
     }
     let mut from =
         if wishes.route == configured.route { RouteFrom::Config } else { RouteFrom::Session };
+    let mut fence = None;
     if let Some(hint) = sql::leading_hint(&question.sql) {
         from = RouteFrom::Hint;
         for pair in hint.pairs {
+            let understood = match pair {
+                Ok(("min_lsn", text)) => {
+                    let asked = asked_by(text, view.topology);
+                    fence = Fence::strongest(fence, asked);
+                    asked.is_some()
+                }
+                Ok((name, value)) => wishes.set(name, value).is_ok(),
+                Err(_) => false,
+            };
             // As on the data path: a hint that is not understood sends to the primary.
-            if !pair.is_ok_and(|(name, value)| wishes.set(name, value).is_ok()) {
+            if !understood {
                 wishes.route = Route::Primary;
             }
         }
     }
-    Ok((wishes, from))
+    Ok(Wanted { wishes, from, fence })
+}
+
+/// What a token asks of reads here, if it is one of this system.
+fn asked_by(text: &str, topology: &Topology) -> Option<Fence> {
+    let token: Token = text.parse().ok()?;
+    let foreign = token.judge(topology, None) == TokenVerdict::OtherSystem;
+    (!foreign).then_some(token.fence)
 }
 
 /// Where a decision leads, in words.

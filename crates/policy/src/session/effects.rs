@@ -11,6 +11,7 @@ use super::undo::{Open, Undoable};
 use super::{LastCommand, Seen, ServerSettings, Session};
 use crate::reports::Reports;
 use crate::settings::{KnownSettings, needs_superuser};
+use crate::token::Token;
 
 impl Session {
     /// Carries out on the session what the server carried out for it.
@@ -151,7 +152,12 @@ impl Session {
 
     fn set_one(&mut self, name: &str, value: Option<&str>, scope: SetScope, known: &KnownSettings) {
         let is_own = name.strip_prefix("weir.");
-        if let Some(wish) = is_own {
+        if is_own == Some("min_lsn") {
+            // Nobody judged it: one that is worth nothing sends to the primary.
+            if let Some(token) = value.and_then(|value| value.parse::<Token>().ok()) {
+                self.raise_floor(token.fence);
+            }
+        } else if let Some(wish) = is_own {
             // The server took it for a custom setting; what is not understood has no effect here.
             let _understood = self.set(wish, value, scope).is_ok();
         }

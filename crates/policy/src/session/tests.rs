@@ -1,8 +1,11 @@
 //! What sessions remember, cycle by cycle.
 
+use std::time::Duration;
+
 use sql::{Access, Chain, Isolation, TxModes};
 
 use super::*;
+use crate::clock::{Answer, Configured};
 use crate::lsn::{Lsn, Timeline};
 use crate::testing::start;
 
@@ -170,6 +173,49 @@ fn what_a_token_asks_for_counts_at_every_level() {
         assert_eq!(at(Some(101)), FenceState::Known(fence(101)));
         assert_eq!(at(None), FenceState::Known(fence(100)), "a hint is of its own cycle");
     }
+}
+
+#[test]
+fn a_token_of_an_older_branch_counts_until_the_clock_has_asked_the_new_primary() {
+    let fence = |timeline, lsn| Fence { timeline: Timeline(timeline), lsn: Lsn(lsn) };
+    let answered = |insert| {
+        let mut answers = Answers::default();
+        answers.push(Answer {
+            through: Ticket(1),
+            sent: start(),
+            epoch: Epoch(2),
+            timeline: Timeline(2),
+            insert: Lsn(insert),
+            flush: Lsn(insert),
+            mark: Lsn(insert),
+            took: Duration::ZERO,
+            configured: Configured { since: start(), after: Ticket(0), loaded: 1 },
+        });
+        answers
+    };
+    for level in [Consistency::Eventual, Consistency::Session, Consistency::Strong] {
+        let mut session = session().session;
+        session.raise_floor(fence(1, 900));
+        let mut at = |answers: &Answers, hint| {
+            session.fence((level, hint), Tickets::default(), answers, Epoch(2))
+        };
+        assert_eq!(at(&Answers::default(), None), FenceState::Known(fence(1, 900)));
+        assert_eq!(at(&answered(200), Some(fence(1, 950))), FenceState::Known(fence(2, 200)));
+        // It does not run ahead of replicas with every answer.
+        assert_eq!(at(&answered(300), None), FenceState::Known(fence(2, 200)));
+    }
+}
+
+#[test]
+fn a_token_that_was_set_between_other_statements_counts_too() {
+    let mut session = session();
+    let _settled = session.run(&[set("weir.min_lsn", "7:1:0/64")], TxStatus::Idle);
+    let mut fence = |level| {
+        let answers = Answers::default();
+        session.session.fence((level, None), Tickets::default(), &answers, Epoch(1))
+    };
+    let expected = FenceState::Known(Fence { timeline: Timeline(1), lsn: Lsn(100) });
+    assert_eq!(fence(Consistency::Eventual), expected);
 }
 
 #[test]

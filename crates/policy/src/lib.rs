@@ -13,6 +13,7 @@
 //! | [`cluster`] | what do probes say: who is primary, which node is healthy? |
 //! | [`topology`] | the answer of `cluster`, as routing sees it |
 //! | [`rules`] | what did the operator and the session ask for? |
+//! | [`share`] | how much of the primary may reads take that no replica can serve? |
 //! | [`decide`](mod@decide) | which node serves this cycle, and why? |
 //! | [`session`] | what must a session remember between cycles? |
 //! | [`settings`] | which settings does a session have, and how is a server brought to them? |
@@ -39,6 +40,7 @@ pub mod reports;
 pub mod rules;
 pub mod session;
 pub mod settings;
+pub mod share;
 pub mod signal;
 pub mod standby;
 #[cfg(test)]
@@ -55,6 +57,7 @@ pub use guard::{Guard, Guards, Proof};
 pub use lag::{Lag, Ring};
 pub use lsn::{Fence, Lsn, Position, Timeline};
 pub use rules::{Consistency, OnNoPrimary, OnStale, PreferenceError, Preferences, Route, Scope};
+pub use share::{NoShare, Share};
 pub use signal::Signal;
 pub use token::{NoToken, Token, TokenVerdict};
 pub use topology::{Epoch, Gate, Health, Leader, NodeId, NodeView, Role, Sampled, Topology};

@@ -17,6 +17,7 @@
 //! | `schema.rs`, `refresh.rs` | are a client's statements still what it was told? |
 //! | `handshake.rs`, `admission.rs`, `places.rs` | how does a client become a session? |
 //! | `timers.rs` | how long may a session do what it does? |
+//! | `fallback.rs` | may a read take the primary for want of a fresh replica? |
 //! | `replication.rs` | what if a client wants to replicate? |
 //! | `worker.rs` | what does one thread own? |
 //! | `inquiry.rs`, `shown.rs`, `peer.rs` | what may others see of a session, and do to it? |
@@ -33,6 +34,7 @@ mod classes;
 mod cycle;
 mod database;
 mod error;
+mod fallback;
 mod forward;
 mod greeting;
 mod group;

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use policy::NodeId;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 use crate::config::Sizes;
 
@@ -100,6 +100,7 @@ impl Count {
 pub(crate) struct Permits {
     pub(crate) key: Arc<PoolKey>,
     counts: [Arc<Count>; 3],
+    fallen: Arc<Fallen>,
     mailboxes: Arc<[mpsc::UnboundedSender<Mail>]>,
 }
 
@@ -113,6 +114,11 @@ impl Permits {
             }
         }
         Ok(Permit { permits: Arc::clone(self) })
+    }
+
+    /// Those of its reads that fell back.
+    pub(crate) fn fallen(&self) -> &Arc<Fallen> {
+        &self.fallen
     }
 
     /// How many servers the pool has over all workers.
@@ -177,6 +183,43 @@ impl Permits {
     fn mail_all(&self, mail: impl Fn() -> Mail) {
         // A worker that is gone has no servers left either.
         self.mailboxes.iter().for_each(|mailbox| drop(mailbox.send(mail())));
+    }
+}
+
+/// Reads on a pool's servers, over all workers, that are there for want of a fresh replica.
+#[derive(Debug, Default)]
+pub(crate) struct Fallen {
+    reads: AtomicU32,
+    fewer: Notify,
+}
+
+impl Fallen {
+    /// Takes a place among at most so many, if one is free.
+    pub(crate) fn try_join(self: &Arc<Self>, limit: u32) -> Option<FallBack> {
+        let join = |reads: u32| (reads < limit).then(|| reads.saturating_add(1));
+        let joined = self.reads.fetch_update(Ordering::AcqRel, Ordering::Acquire, join);
+        joined.is_ok().then(|| FallBack(Arc::clone(self)))
+    }
+
+    /// Waits until a place was left. Cancel-safe: whoever stops waiting wakes the next.
+    pub(crate) async fn fewer(&self) {
+        self.fewer.notified().await;
+    }
+
+    /// Wakes the next who waits: the one that was woken needs no place any more.
+    pub(crate) fn pass_on(&self) {
+        self.fewer.notify_one();
+    }
+}
+
+/// A place among the reads that fell back; left at drop.
+#[derive(Debug)]
+pub(crate) struct FallBack(Arc<Fallen>);
+
+impl Drop for FallBack {
+    fn drop(&mut self) {
+        self.0.reads.fetch_sub(1, Ordering::AcqRel);
+        self.0.pass_on();
     }
 }
 
@@ -245,7 +288,8 @@ impl Registry {
             Which::Database | Which::User => known.group(which, &key),
         });
         let mailboxes = Arc::clone(&self.mailboxes);
-        let permits = Arc::new(Permits { key: Arc::clone(&key), counts, mailboxes });
+        let fallen = Arc::default();
+        let permits = Arc::new(Permits { key: Arc::clone(&key), counts, fallen, mailboxes });
         known.pools.insert(key, Arc::clone(&permits));
         permits
     }
@@ -320,6 +364,20 @@ mod tests {
         assert!(!count.covers(&pool(&registry, "bob", "other", 1).key));
         bob.fed(Which::Database);
         assert!(!ann.others_hungry(None));
+    }
+
+    #[tokio::test]
+    async fn a_read_that_falls_back_leaves_its_place_to_the_next() {
+        let (registry, _mails) = registry();
+        // Two workers, one count.
+        let pools = [pool(&registry, "ann", "shop", 1), pool(&registry, "ann", "shop", 1)];
+        let first = pools[0].fallen().try_join(2).expect("the first");
+        let _second = pools[1].fallen().try_join(2).expect("the second");
+        assert!(pools[0].fallen().try_join(2).is_none());
+        assert!(pool(&registry, "ann", "other", 1).fallen().try_join(2).is_some());
+        drop(first);
+        pools[1].fallen().fewer().await;
+        assert!(pools[1].fallen().try_join(2).is_some());
     }
 
     #[test]

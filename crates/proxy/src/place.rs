@@ -15,6 +15,7 @@ use sql::{Class, Effect};
 use wire::TxStatus;
 
 use crate::error::Cause;
+use crate::fallback::Place;
 use crate::guarded::Guarded;
 use crate::inquiry::State;
 use crate::metrics::Side;
@@ -224,11 +225,18 @@ impl Session {
                 return Err(self.refuse(Cause::Refused(Refusal::NoReplica), decision.reason));
             };
             let address = self.pools.address(view, topology.epoch);
+            let fall_back = match self.fall_back((attempt, since), &decision, node).await? {
+                Place::Free(place) => place,
+                Place::Waited(then) => {
+                    attempt = then;
+                    continue;
+                }
+            };
             match self.lease_from(&address).await? {
                 Ok(None) | Err(AcquireError::Replaced { .. }) => {}
                 Ok(Some(mut lease)) => {
                     let opened = lease.server().opened;
-                    self.lease = Some(lease);
+                    self.lease = Some(lease.fallen_back(fall_back));
                     let mut placed =
                         self.placed(reading, (&decision, by), &address, topology.epoch);
                     if let (ServedBy::Replica(_), Some(fence)) = (by, view.outlived_by(opened)) {

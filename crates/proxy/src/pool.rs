@@ -20,7 +20,7 @@ use self::line::Line;
 use crate::config::{Live, Sizes};
 use crate::error::{Cause, Reached};
 use crate::metrics::Metrics;
-use crate::permits::{Permit, Permits, PoolKey, Which};
+use crate::permits::{FallBack, Fallen, Permit, Permits, PoolKey, Which};
 use crate::server::{Address, ConnectError, Identity, Server};
 use crate::worker::{Worker, now};
 
@@ -109,6 +109,16 @@ impl Pool {
     /// Whether this worker has no server here, and no client that waits for one.
     pub(crate) fn is_empty(&self) -> bool {
         self.busy.get() == 0 && self.idle.borrow().is_empty() && self.line.is_empty()
+    }
+
+    /// How many servers it may have, without the reserve.
+    pub(crate) fn size(&self, worker: &Worker) -> u32 {
+        self.sizes(worker).pool
+    }
+
+    /// Its reads that fell back, over all workers.
+    pub(crate) fn fallen(&self) -> &Arc<Fallen> {
+        self.permits.fallen()
     }
 
     /// Whose servers these are.
@@ -230,7 +240,8 @@ impl Pool {
 
     fn lease(self: &Rc<Self>, worker: &Rc<Worker>, owned: Owned) -> Lease {
         self.busy.set(self.busy.get().saturating_add(1));
-        Lease { owned: Some(owned), pool: Rc::clone(self), worker: Rc::clone(worker) }
+        let (pool, worker) = (Rc::clone(self), Rc::clone(worker));
+        Lease { owned: Some(owned), pool, worker, fall_back: None }
     }
 
     fn take_back(&self, worker: &Worker, mut owned: Owned) {
@@ -276,12 +287,19 @@ pub(crate) struct Lease {
     owned: Option<Owned>,
     pool: Rc<Pool>,
     worker: Rc<Worker>,
+    fall_back: Option<FallBack>,
 }
 
 impl Lease {
     /// The node that the server is on.
     pub(crate) fn node(&self) -> Option<NodeId> {
         self.owned.as_ref().map(|owned| owned.server.address.node)
+    }
+
+    /// The same, for a read that fell back: its place is left when the server is.
+    pub(crate) fn fallen_back(mut self, fall_back: Option<FallBack>) -> Self {
+        self.fall_back = fall_back;
+        self
     }
 
     /// The server.
@@ -297,6 +315,7 @@ impl Lease {
     /// Returns a clean server to its pool; one that a cancel request is aimed at waits for it first.
     pub(crate) fn give_back(mut self) {
         let Some(owned) = self.owned.take() else { return };
+        self.fall_back = None;
         self.free();
         if !owned.server.is_being_cancelled() {
             self.pool.take_back(&self.worker, owned);

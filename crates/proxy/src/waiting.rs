@@ -72,17 +72,19 @@ impl Session {
         if expired(since, limit) {
             return Ok(false);
         }
+        self.waits(state, self.changes(limit, since)).await
+    }
+
+    /// The next change of topology or answers; `false` once `limit` has passed.
+    pub(crate) async fn changes(&self, limit: Duration, since: Instant) -> bool {
         let cluster = &self.database.cluster;
         let (mut topology, mut answers) = (cluster.topology.receiver(), cluster.answers.receiver());
         let until = tokio::time::Instant::from_std(since.checked_add(limit).unwrap_or(since));
-        let changed = async {
-            tokio::select! {
-                changed = topology.changed() => changed.is_ok(),
-                changed = answers.changed() => changed.is_ok(),
-                () = tokio::time::sleep_until(until) => false,
-            }
-        };
-        self.waits(state, changed).await
+        tokio::select! {
+            changed = topology.changed() => changed.is_ok(),
+            changed = answers.changed() => changed.is_ok(),
+            () = tokio::time::sleep_until(until) => false,
+        }
     }
 
     /// Waits for such a change once more after a node could not be reached.

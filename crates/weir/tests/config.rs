@@ -201,6 +201,21 @@ fn max_lag_at_twice_the_probe_interval_is_allowed_and_less_is_not() {
 }
 
 #[test]
+fn the_share_of_reads_that_fall_back_is_a_percentage_or_off_for_all_or_for_one_database() {
+    let settings = meant(&format!(
+        "{LEAST}reads: {{ max_primary_read_share: 50% }}\ndatabases:\n  c: {{}}\n  d: {{ reads: {{ max_primary_read_share: off }} }}\n  e: {{ reads: {{ max_primary_read_share: 5% }} }}\n"
+    ));
+    let share = |name| settings.databases.of(name).expect(name).max_primary_read_share;
+    let shown = ["c", "d", "e"].map(|name| share(name).map(|share| share.to_string()));
+    assert_eq!(shown, [Some("50%".to_owned()), None, Some("5%".to_owned())]);
+    for wrong in ["50", "0%", "101%", "half", "[]"] {
+        let found = mistakes_with(&format!("reads: {{ max_primary_read_share: {wrong} }}"));
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].starts_with("reads.max_primary_read_share: expected"), "{found:?}");
+    }
+}
+
+#[test]
 fn an_admin_api_that_others_can_reach_needs_a_token() {
     assert!(mistakes_with("admin: { listen: '[::1]:1' }").is_empty());
     assert!(

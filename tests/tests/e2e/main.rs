@@ -27,6 +27,7 @@ mod programs;
 mod replication;
 mod routing;
 mod sessions;
+mod shares;
 mod shutdown;
 mod standbys;
 mod state;

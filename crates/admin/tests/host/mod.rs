@@ -260,6 +260,7 @@ fn live(link: ClusterLink) -> Live {
         mode,
         limits: DatabaseLimits::default(),
         reads: Preferences { max_lag: Some(Duration::from_secs(3_600)), ..Preferences::default() },
+        max_primary_read_share: None,
     };
     let mut databases = Databases::default();
     databases.insert("shop", rules(PoolMode::Transaction));

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use policy::Preferences;
+use policy::{Preferences, Share};
 
 use super::limits::DatabaseLimits;
 
@@ -21,6 +21,8 @@ pub struct DatabaseRules {
     pub limits: DatabaseLimits,
     /// How its reads are routed unless a session says otherwise.
     pub reads: Preferences,
+    /// How much of a pool on the primary its reads may take for want of a fresh replica.
+    pub max_primary_read_share: Option<Share>,
 }
 
 /// When a server goes back to the pool (PgBouncer's `pool_mode`).
@@ -114,6 +116,7 @@ mod tests {
             pin: PinRule::Allow,
             limits: DatabaseLimits::default(),
             reads: Preferences::default(),
+            max_primary_read_share: None,
         }
     }
 

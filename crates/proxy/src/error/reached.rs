@@ -16,6 +16,8 @@ pub(crate) enum Reached {
     Clients { of: Option<(Whose, String)>, limit: u32 },
     /// No server became free within `query_wait_timeout`, since this count is full.
     Servers { waited: Duration, which: Which, limit: u32 },
+    /// No replica became fresh, and no read that fell back ended, within `query_wait_timeout`.
+    Share { waited: Duration, limit: u32 },
     /// The cycle waited too long for a server; nothing was run.
     Refused { limit: Limit, after: Duration },
     /// The cycle took too long and was cancelled.
@@ -36,7 +38,10 @@ impl Reached {
     /// Whether the session goes on after the client was told.
     pub(super) fn session_lives(&self) -> bool {
         match self {
-            Self::Servers { .. } | Self::Refused { .. } | Self::Stopped { .. } => true,
+            Self::Servers { .. }
+            | Self::Share { .. }
+            | Self::Refused { .. }
+            | Self::Stopped { .. } => true,
             Self::Clients { .. } | Self::Expelled { .. } | Self::Unheeded { .. } => false,
         }
     }
@@ -44,7 +49,9 @@ impl Reached {
     /// The code, by the manual's appendix A.
     pub(super) fn code(&self) -> SqlState {
         match self {
-            Self::Clients { .. } | Self::Servers { .. } => SqlState::TOO_MANY_CONNECTIONS,
+            Self::Clients { .. } | Self::Servers { .. } | Self::Share { .. } => {
+                SqlState::TOO_MANY_CONNECTIONS
+            }
             Self::Refused { .. } | Self::Stopped { .. } => SqlState::QUERY_CANCELED,
             Self::Expelled { limit: Limit::ClientIdle, .. } => SqlState::IDLE_SESSION_TIMEOUT,
             Self::Expelled { limit: Limit::IdleTransaction, .. } => {
@@ -79,6 +86,9 @@ impl Reached {
                 };
                 format!("weir: no server became free within {waited:?} ({full} {limit})")
             }
+            Self::Share { waited, limit } => format!(
+                "weir: no replica became fresh enough within {waited:?}, and {limit} reads are on the primary for that already (max_primary_read_share)"
+            ),
             Self::Refused { limit, after } => {
                 let limit = limit.as_str();
                 format!("weir: no server became free within {limit} ({after:?}); nothing was run")
@@ -117,6 +127,9 @@ impl Reached {
             Self::Servers { which: Which::User, .. } => {
                 "Look for the user's long transactions in all databases, or raise max_user_connections."
             }
+            Self::Share { .. } => {
+                "Try again once replicas have caught up; look at weir_node_lag_seconds, or raise weir.max_lag for this read."
+            }
             Self::Refused { .. } => {
                 "Look for long transactions that hold servers, or raise the size of the pool."
             }
@@ -152,6 +165,9 @@ mod tests {
             assert!(reached.session_lives());
             assert_eq!(reached.code().as_str(), "53300");
         }
+        let reached = Reached::Share { waited: second, limit: 1 };
+        assert!(reached.session_lives());
+        assert_eq!(reached.code().as_str(), "53300");
         for limit in Limit::ALL {
             let reached = Reached::Stopped { limit, after: second };
             assert!(reached.session_lives());

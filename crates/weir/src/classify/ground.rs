@@ -43,6 +43,7 @@ impl Ground {
             pin: PinRule::Allow,
             limits: DatabaseLimits::default(),
             reads: Preferences::default(),
+            max_primary_read_share: None,
         };
         Self::new(rules, Err(NO_CONFIG.to_owned()))
     }

@@ -8,7 +8,7 @@ use proxy::config::{DatabaseLimits, DatabaseRules, Databases};
 use super::clusters::Cluster;
 use super::pool::{Keeping, MODES, OFF_OR_CLIENTS, OFF_OR_SIZE, PINS, SIZE};
 use super::problem::Path;
-use super::reads::reads;
+use super::reads::{Reads, reads};
 use super::section::Section;
 use super::spelling::nearest;
 use super::units;
@@ -18,7 +18,7 @@ use super::units;
 pub(super) struct Defaults<'a> {
     pub(super) clusters: &'a BTreeMap<String, Cluster>,
     pub(super) keeping: Keeping,
-    pub(super) reads: Preferences,
+    pub(super) reads: Reads,
     /// Where `reads.max_lag` comes from, for messages.
     pub(super) lag_from: Path,
 }
@@ -42,14 +42,15 @@ pub(super) fn databases(root: &mut Section<'_>, defaults: &Defaults<'_>) -> Data
         }
     }
     if !listed && let Some(cluster) = defaults.only_cluster() {
-        check_lag(root, &defaults.lag_from, (cluster, &defaults.reads), defaults);
+        check_lag(root, &defaults.lag_from, (cluster, &defaults.reads.wishes), defaults);
         let rules = DatabaseRules {
             cluster: cluster.clone(),
             dbname: None,
             mode: defaults.keeping.mode,
             pin: defaults.keeping.pin,
             limits: DatabaseLimits::default(),
-            reads: defaults.reads.clone(),
+            reads: defaults.reads.wishes.clone(),
+            max_primary_read_share: defaults.reads.max_primary_read_share,
         };
         found.insert("*", rules);
     } else if !listed && !defaults.clusters.is_empty() {
@@ -68,12 +69,20 @@ fn database(mut at: Section<'_>, defaults: &Defaults<'_>) -> Option<DatabaseRule
     let pin = at.choice("pin", &PINS).unwrap_or(defaults.keeping.pin);
     let limits = limits(&mut at);
     let place = if at.has("reads") { at.at("reads") } else { defaults.lag_from.clone() };
-    let reads = reads(&mut at, &defaults.reads);
+    let Reads { wishes: reads, max_primary_read_share } = reads(&mut at, &defaults.reads);
     if let Some(cluster) = &cluster {
         check_lag(&at, &place, (cluster, &reads), defaults);
     }
     at.close();
-    cluster.map(|cluster| DatabaseRules { cluster, dbname, mode, pin, limits, reads })
+    cluster.map(|cluster| DatabaseRules {
+        cluster,
+        dbname,
+        mode,
+        pin,
+        limits,
+        reads,
+        max_primary_read_share,
+    })
 }
 
 /// What the entry says instead of the section `pool`.

@@ -26,7 +26,6 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 
-use policy::Preferences;
 use proxy::config::{AuthMethod, Databases, PoolRules};
 
 pub use auth::{Auth, User};
@@ -38,6 +37,7 @@ pub use tls::{Identity, Tls};
 
 use databases::Defaults;
 use problem::{Path, Problems};
+use reads::Reads;
 use section::Section;
 use tree::Tree;
 
@@ -95,7 +95,7 @@ fn settings(mut root: Section<'_>) -> Settings {
     let auth = auth::auth(&mut root);
     let (pool, keeping) = pool::pool(&mut root);
     let lag_from = root.at(if root.has("reads") { "reads" } else { "clusters" });
-    let reads = reads::reads(&mut root, &Preferences::default());
+    let reads = reads::reads(&mut root, &Reads::default());
     let clusters = clusters::clusters(&mut root);
     let databases = databases::databases(
         &mut root,

@@ -1,16 +1,25 @@
 //! `reads`: how fresh reads must be, for all databases or for one.
 
-use policy::{PreferenceError, Preferences};
+use policy::{PreferenceError, Preferences, Share};
 
 use super::section::Section;
 use super::units;
 
+/// What `reads` says.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Reads {
+    /// What a session may want otherwise.
+    pub(super) wishes: Preferences,
+    /// What it may not: a client must not lift the cap that others are under.
+    pub(super) max_primary_read_share: Option<Share>,
+}
+
 /// Reads `reads` of the file or of one database; what is silent there is as in `default`.
 ///
 /// Names and words are those of `SET weir.*`: policy has the only list of them.
-pub(super) fn reads(parent: &mut Section<'_>, default: &Preferences) -> Preferences {
+pub(super) fn reads(parent: &mut Section<'_>, default: &Reads) -> Reads {
     let mut at = parent.section("reads");
-    let mut merged = default.clone();
+    let mut merged = default.wishes.clone();
     for name in Preferences::NAMES {
         if let Some(word) = at.word(name) {
             match set(&mut merged, name, &word) {
@@ -19,8 +28,24 @@ pub(super) fn reads(parent: &mut Section<'_>, default: &Preferences) -> Preferen
             }
         }
     }
+    let share = share(&mut at, default.max_primary_read_share);
     at.close();
-    merged
+    Reads { wishes: merged, max_primary_read_share: share }
+}
+
+fn share(at: &mut Section<'_>, default: Option<Share>) -> Option<Share> {
+    let Some(word) = at.word("max_primary_read_share") else { return default };
+    // YAML may read `off` as a Boolean.
+    if matches!(word.as_str(), "off" | "false") {
+        return None;
+    }
+    match word.parse() {
+        Ok(share) => Some(share),
+        Err(cause) => {
+            at.problem("max_primary_read_share", cause.to_string());
+            None
+        }
+    }
 }
 
 fn set(wishes: &mut Preferences, name: &str, word: &str) -> Result<(), PreferenceError> {

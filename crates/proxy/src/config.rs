@@ -6,12 +6,13 @@
 mod databases;
 mod limits;
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-use policy::{Answers, Signal, Ticket, Topology};
+use policy::{Answers, Preferences, Signal, Ticket, Topology};
 use tokio::sync::{mpsc, watch};
 use wire::Verifier;
 
@@ -63,6 +64,21 @@ impl Live {
     }
 }
 
+impl Live {
+    /// How a user's reads of a database are routed unless a session says otherwise.
+    #[must_use]
+    pub fn reads<'a>(&self, user: &str, database: &'a Preferences) -> Cow<'a, Preferences> {
+        let own = self.auth.users.get(user).filter(|user| !user.reads.is_empty());
+        let Some(own) = own else { return Cow::Borrowed(database) };
+        let mut merged = database.clone();
+        for (name, value) in &own.reads {
+            // Whoever made the rules has read them already.
+            let _understood = merged.set(name, value).is_ok();
+        }
+        Cow::Owned(merged)
+    }
+}
+
 /// The ends of the channels between the data path and one cluster's control.
 #[derive(Debug, Clone)]
 pub struct ClusterLink {
@@ -107,6 +123,8 @@ pub struct UserRules {
     pub password: String,
     /// How much of Weir the user may take.
     pub limits: UserLimits,
+    /// Wishes by name, instead of the database's.
+    pub reads: Vec<(&'static str, String)>,
 }
 
 impl std::fmt::Debug for UserRules {

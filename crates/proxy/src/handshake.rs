@@ -2,6 +2,7 @@
 
 mod authenticate;
 
+use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -281,8 +282,11 @@ impl Handshake {
     ) -> Result<Opened, Refused> {
         let (database, pools) = self.worker.database(startup.user(), startup.database())?;
         let (settings, wishes) = self.settings(startup)?;
-        let mut meaning =
-            policy::session::Session::new(Rc::clone(&database.reads), Rc::clone(&settings));
+        let reads = match self.worker.live().reads(startup.user(), &database.reads) {
+            Cow::Borrowed(_) => Rc::clone(&database.reads),
+            Cow::Owned(own) => Rc::new(own),
+        };
+        let mut meaning = policy::session::Session::new(reads, Rc::clone(&settings));
         for (name, value) in wishes {
             let name = name.trim_start_matches("weir.");
             if name == "min_lsn" {

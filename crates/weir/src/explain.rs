@@ -76,6 +76,7 @@ async fn explain(args: &cli::Explain, settings: &Settings) -> Result<Answer, Str
     let now = Instant::now().into_std();
     let view = View {
         rules,
+        reads: &rules.reads,
         topology: &topology,
         catalog: found.as_ref().ok().map(|found| &found.catalog),
         now,

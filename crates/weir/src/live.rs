@@ -36,13 +36,13 @@ pub fn live<S: BuildHasher>(
 
 fn auth(settings: &Settings, previous: Option<&Auth>) -> Result<Auth, getrandom::Error> {
     let mut users = HashMap::with_capacity(settings.auth.users.len());
-    for (name, User { password, limits }) in &settings.auth.users {
+    for (name, User { password, limits, reads }) in &settings.auth.users {
         let before = previous.and_then(|auth| auth.users.get(name));
         let rules = match before.filter(|rules| rules.password == password.expose()) {
             Some(unchanged) => UserRules { limits: *limits, ..unchanged.clone() },
             None => user(password, *limits)?,
         };
-        users.insert(name.clone(), rules);
+        users.insert(name.clone(), UserRules { reads: reads.clone(), ..rules });
     }
     let mock_seed = previous.map_or_else(random, |auth| Ok(auth.mock_seed))?;
     Ok(Auth { method: settings.auth.method, users, mock_seed })
@@ -52,7 +52,7 @@ fn user(password: &Secret, limits: UserLimits) -> Result<UserRules, getrandom::E
     let salt: [u8; 16] = random()?;
     let password = password.expose();
     let verifier = Verifier::from_password(password, &salt, Verifier::DEFAULT_ITERATIONS);
-    Ok(UserRules { verifier, password: password.to_owned(), limits })
+    Ok(UserRules { verifier, password: password.to_owned(), limits, reads: Vec::new() })
 }
 
 fn random<const N: usize>() -> Result<[u8; N], getrandom::Error> {

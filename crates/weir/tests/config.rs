@@ -201,6 +201,30 @@ fn max_lag_at_twice_the_probe_interval_is_allowed_and_less_is_not() {
 }
 
 #[test]
+fn a_users_reads_say_only_what_differs_and_a_bound_on_lag_must_be_measurable_there_too() {
+    let user = |reads: &str| {
+        format!(
+            "auth: {{ method: trust, users: {{ u: {{ password: p, reads: {{ {reads} }} }} }} }}\nclusters: {{ main: {{ nodes: [{{ name: a, host: h }}] }} }}\n"
+        )
+    };
+    let settings = meant(&user("max_lag: off, consistency: eventual"));
+    let expected = [("consistency", "eventual".to_owned()), ("max_lag", "off".to_owned())];
+    assert_eq!(settings.auth.users["u"].reads, expected);
+    assert!(mistakes(&user("max_lag: 500ms")).is_empty());
+    let found = mistakes(&user("max_lag: 499ms"));
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(
+        found[0].starts_with("auth.users.u.reads: max_lag must be at least 500ms"),
+        "{found:?}"
+    );
+    let found = mistakes(&user("consistency: none"));
+    assert!(found[0].starts_with("auth.users.u.reads.consistency: expected"), "{found:?}");
+    // The share of a pool is not one user's to lift.
+    let found = mistakes(&user("max_primary_read_share: 50%"));
+    assert!(found[0].starts_with("auth.users.u.reads.max_primary_read_share"), "{found:?}");
+}
+
+#[test]
 fn the_share_of_reads_that_fall_back_is_a_percentage_or_off_for_all_or_for_one_database() {
     let settings = meant(&format!(
         "{LEAST}reads: {{ max_primary_read_share: 50% }}\ndatabases:\n  c: {{}}\n  d: {{ reads: {{ max_primary_read_share: off }} }}\n  e: {{ reads: {{ max_primary_read_share: 5% }} }}\n"

@@ -298,3 +298,23 @@ async fn a_replica_that_refuses_a_read_is_not_noticed() {
         client.batch_execute(&format!("SELECT setval('s', {wanted}, true)")).await.unwrap();
     }
 }
+
+#[tokio::test]
+async fn what_a_users_reads_say_wins_over_the_database_and_not_over_the_session() {
+    let users = "auth:\n  method: scram-sha-256\n  users:\n    \
+                 app: { password: app, reads: { route: primary } }\n    \
+                 postgres: { password: postgres }\n";
+    let config = Config { users: Some(users.to_owned()), ..Config::default() };
+    let (_cluster, weir) = rig(1, &config);
+    let (app, other) = (weir.client().await, weir.connect(&weir.config("postgres", "app")).await);
+    assert_eq!(routed(&app, "SELECT 1").await, "primary config");
+    soon("a replica serves", async || routed(&other, "SELECT 1").await == "replica read").await;
+    app.batch_execute("SET weir.route = auto").await.unwrap();
+    soon("a replica serves", async || routed(&app, "SELECT 1").await == "replica read").await;
+    app.batch_execute("RESET weir.route").await.unwrap();
+    assert_eq!(one(&app, "SHOW weir.route").await, "primary");
+    assert_eq!(routed(&app, "SELECT 1").await, "primary config");
+    let question = serde_json::json!({ "database": "app", "sql": "SELECT 1", "user": "app" });
+    let explained = weir.admin("POST /v1/explain", &question.to_string()).json();
+    assert_eq!((&explained["target"], &explained["reason"]), (&"primary".into(), &"config".into()));
+}

@@ -40,7 +40,7 @@ pub struct Question {
     pub database: String,
     /// One or several statements.
     pub sql: String,
-    /// Who asks. No rule depends on the user yet: it changes nothing.
+    /// Who asks: a user may have `reads` of its own.
     #[serde(default)]
     pub user: Option<String>,
     /// Wishes of the session, by their names without `weir.`: `{"consistency": "eventual"}`.
@@ -100,6 +100,8 @@ pub struct CandidateBody {
 pub struct View<'a> {
     /// The database's rules.
     pub rules: &'a DatabaseRules,
+    /// How the user's reads are routed unless the question says otherwise.
+    pub reads: &'a Preferences,
     /// The cluster's newest snapshot.
     pub topology: &'a Topology,
     /// The database's catalog, if it is loaded.
@@ -176,7 +178,7 @@ struct Wanted {
 
 /// Configuration, then the question's settings, then a leading hint.
 fn wishes(question: &Question, view: &View<'_>) -> Result<Wanted, ExplainError> {
-    let configured = &view.rules.reads;
+    let configured = view.reads;
     let mut wishes = configured.clone();
     let consistency = question.consistency.as_ref().map(|value| ("consistency", value));
     let settings = question.settings.iter().map(|(name, value)| (name.as_str(), value));
@@ -311,7 +313,9 @@ pub async fn ask(
     let dbname = rules.dbname.as_deref().unwrap_or(&question.database);
     let catalog = catalog(link, dbname, patience).await;
     let topology = Arc::clone(&link.topology.borrow());
-    let view = View { rules, topology: &topology, catalog: catalog.as_deref(), now: now() };
+    let reads = live.reads(question.user.as_deref().unwrap_or_default(), &rules.reads);
+    let view =
+        View { rules, reads: &reads, topology: &topology, catalog: catalog.as_deref(), now: now() };
     explain(question, &view)
 }
 

@@ -91,6 +91,7 @@ impl Ground {
         };
         let view = View {
             rules: &self.rules,
+            reads: &self.rules.reads,
             topology: &self.topology,
             catalog: Some(&self.catalog),
             now: self.now,

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use proxy::config::{AuthMethod, UserLimits};
 
 use super::pool::{OFF_OR_CLIENTS, OFF_OR_SIZE, SIZE};
+use super::reads::overrides;
 use super::secret::Secret;
 use super::section::Section;
 
@@ -24,6 +25,8 @@ pub struct User {
     pub password: Secret,
     /// How much of Weir the user may take.
     pub limits: UserLimits,
+    /// Wishes by name, instead of the database's.
+    pub reads: Vec<(&'static str, String)>,
 }
 
 pub(super) fn auth(root: &mut Section<'_>) -> Auth {
@@ -44,9 +47,10 @@ pub(super) fn auth(root: &mut Section<'_>) -> Auth {
             max_user_client_connections: user
                 .integer("max_user_client_connections", OFF_OR_CLIENTS),
         };
+        let reads = overrides(&mut user);
         user.close();
         let password = Secret::new(password.unwrap_or_default());
-        users.insert(name, User { password, limits });
+        users.insert(name, User { password, limits, reads });
     }
     if method == AuthMethod::ScramSha256 && users.is_empty() {
         let why = if listed { "lists nobody" } else { "is required" };

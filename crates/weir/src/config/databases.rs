@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use policy::Preferences;
 use proxy::config::{DatabaseLimits, DatabaseRules, Databases};
 
+use super::auth::Auth;
 use super::clusters::Cluster;
 use super::pool::{Keeping, MODES, OFF_OR_CLIENTS, OFF_OR_SIZE, PINS, SIZE};
 use super::problem::Path;
@@ -27,6 +28,20 @@ impl Defaults<'_> {
     /// The cluster that needs no naming.
     fn only_cluster(&self) -> Option<&String> {
         self.clusters.keys().next().filter(|_| self.clusters.len() == 1)
+    }
+}
+
+/// Notes users whose bound on lag is below what can be measured of a cluster: they may log in to any.
+pub(super) fn check_users(root: &Section<'_>, auth: &Auth, defaults: &Defaults<'_>) {
+    for (name, user) in &auth.users {
+        let mut reads = Preferences { max_lag: None, ..Preferences::default() };
+        for (name, value) in &user.reads {
+            let _read_before = reads.set(name, value).is_ok();
+        }
+        let place = root.at("auth").key("users").key(name).key("reads");
+        for cluster in defaults.clusters.keys() {
+            check_lag(root, &place, (cluster, &reads), defaults);
+        }
     }
 }
 

@@ -97,10 +97,9 @@ fn settings(mut root: Section<'_>) -> Settings {
     let lag_from = root.at(if root.has("reads") { "reads" } else { "clusters" });
     let reads = reads::reads(&mut root, &Reads::default());
     let clusters = clusters::clusters(&mut root);
-    let databases = databases::databases(
-        &mut root,
-        &Defaults { clusters: &clusters, keeping, reads, lag_from },
-    );
+    let defaults = Defaults { clusters: &clusters, keeping, reads, lag_from };
+    let databases = databases::databases(&mut root, &defaults);
+    databases::check_users(&root, &auth, &defaults);
     let log = listen::log(&mut root);
     let warnings = warnings(&root, listen, auth.method);
     root.close();

@@ -33,6 +33,23 @@ pub(super) fn reads(parent: &mut Section<'_>, default: &Reads) -> Reads {
     Reads { wishes: merged, max_primary_read_share: share }
 }
 
+/// Reads `reads` of one user: only what it says, over what the database says.
+pub(super) fn overrides(parent: &mut Section<'_>) -> Vec<(&'static str, String)> {
+    let mut at = parent.section("reads");
+    let mut found = Vec::new();
+    let mut tried = Preferences::default();
+    for name in Preferences::NAMES {
+        let Some(word) = at.word(name) else { continue };
+        match set(&mut tried, name, &word) {
+            // As policy spells it: what YAML read as a Boolean is `off` again.
+            Ok(()) => found.extend(tried.get(name).map(|value| (name, value))),
+            Err(cause) => at.problem(name, cause.to_string()),
+        }
+    }
+    at.close();
+    found
+}
+
 fn share(at: &mut Section<'_>, default: Option<Share>) -> Option<Share> {
     let Some(word) = at.word("max_primary_read_share") else { return default };
     // YAML may read `off` as a Boolean.

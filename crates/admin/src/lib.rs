@@ -7,6 +7,7 @@
 //! - [`State`] the handles it is given: live rules, commands to control, workers, metrics, readiness
 //! - [`explain`](mod@explain) which way a statement would go, and why; the CLI asks the same
 
+mod advice;
 mod body;
 mod clusters;
 pub mod explain;

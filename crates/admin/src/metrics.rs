@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use axum::extract::State as Extract;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
-use policy::{Gate, Health, Leader, NodeView, Topology};
+use policy::{Answers, Gate, Health, Leader, NodeView, Topology};
 use proxy::config::Live;
 use proxy::inquiry::PoolView;
 use telemetry::{Exposition, Kind};
@@ -27,6 +27,9 @@ pub(crate) async fn metrics(Extract(state): Extract<State>) -> Response {
         for view in &topology.nodes {
             node(&mut out, &[("cluster", &name), ("node", &view.name)], view, now);
         }
+    }
+    for (name, link) in &state.rules().clusters {
+        clock(&mut out, name, &link.answers.borrow());
     }
     // A worker that is silent makes these absent: a part of the sum would look like the whole.
     if let Ok(pools) = state.workers.pools().await {
@@ -96,6 +99,17 @@ fn cluster(out: &mut Exposition, name: &str, topology: &Topology) {
         .sample(&labels, matches!(topology.leader, Leader::SplitBrain));
 }
 
+fn clock(out: &mut Exposition, name: &str, answers: &Answers) {
+    let labels = [("cluster", name)];
+    let queries = "Questions of the LSN clock that the primary answered.";
+    out.family("weir_lsn_queries_total", queries, Kind::Counter).sample(&labels, answers.heard());
+    if let Some(newest) = answers.newest() {
+        let took = "How long the newest answer of the LSN clock took; absent before the first.";
+        out.family("weir_lsn_query_seconds", took, Kind::Gauge)
+            .sample(&labels, newest.took.as_secs_f64());
+    }
+}
+
 fn node(out: &mut Exposition, labels: &[(&str, &str); 2], view: &NodeView, now: Instant) {
     let up = "Whether the node answers probes.";
     out.family("weir_node_up", up, Kind::Gauge).sample(labels, view.health == Health::Up);
@@ -114,7 +128,7 @@ fn node(out: &mut Exposition, labels: &[(&str, &str); 2], view: &NodeView, now: 
         out.family("weir_node_lag_seconds", help, Kind::Gauge).sample(labels, lag);
     }
     if let Some(bytes) = view.lag_bytes {
-        let help = "WAL that the replica has not replayed yet; absent while unknown.";
+        let help = "WAL that the replica had not replayed, as last measured; absent while unknown.";
         out.family("weir_node_lag_bytes", help, Kind::Gauge).sample(labels, bytes);
     }
 }

@@ -13,7 +13,9 @@ use tokio::net::TcpListener;
 
 use crate::problem::{Problem, dress};
 use crate::state::State;
-use crate::{body, clusters, explain, guard, health, metrics, nodes, pools, sessions, statements};
+use crate::{
+    advice, body, clusters, explain, guard, health, metrics, nodes, pools, sessions, statements,
+};
 
 /// How long a request may take, its body included.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -42,6 +44,7 @@ fn routes(state: State) -> Router {
             "/v1/clusters/{cluster}/nodes/{node}",
             get(nodes::show).patch(nodes::change).delete(nodes::remove).post(nodes::act),
         )
+        .route("/v1/advice", get(advice::list))
         .route("/v1/sessions", get(sessions::list))
         .route("/v1/sessions/{id}", get(sessions::show).delete(sessions::end))
         .route("/v1/pools", get(pools::list))

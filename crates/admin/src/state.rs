@@ -19,6 +19,8 @@ pub struct State {
     pub live: watch::Receiver<Arc<Live>>,
     /// Where changes of membership go, by cluster.
     pub commands: BTreeMap<String, mpsc::Sender<control::Command>>,
+    /// How nodes are set up, by cluster.
+    pub setups: BTreeMap<String, watch::Receiver<Arc<control::Setups>>>,
     /// The data path, to be asked for its sessions and pools.
     pub workers: Workers,
     /// Who has metrics to tell besides the topology.

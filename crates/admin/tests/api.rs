@@ -186,6 +186,14 @@ async fn a_setting_of_the_session_and_a_hint_name_the_route() {
     assert_eq!(host.explain(wished).await["reason"], "setting");
     let hinted = json!({ "database": "shop", "sql": "/* weir: route=primary */ select 1" });
     assert_eq!(host.explain(hinted).await["reason"], "hint");
+    let passed = json!({ "database": "shop", "sql": "/* weir: min_lsn=7:1:0/100 */ select 1" });
+    let explained = host.explain(passed).await;
+    assert_eq!((&explained["target"], &explained["fence"]), (&json!("replica"), &json!("1/0/100")));
+    for token in ["7:1:0/101", "7:2:0/1", "8:1:0/1", "altered"] {
+        let hint = format!("/* weir: min_lsn={token} */ select 1");
+        let explained = host.explain(json!({ "database": "shop", "sql": hint })).await;
+        assert_eq!(explained["target"], "primary", "{token}");
+    }
     let wrong = json!({ "database": "shop", "sql": "/* weir: route=nowhere */ select 1" });
     assert_eq!(host.explain(wrong).await["target"], "primary");
 }
@@ -204,11 +212,37 @@ async fn weir_answers_for_its_own_settings_unless_more_is_asked() {
 }
 
 #[tokio::test]
+async fn advice_names_what_promises_less_than_one_may_think() {
+    let host = Host::start().await;
+    let answer = host.call("GET", "/v1/advice", Some(TOKEN), None).await;
+    let advice = answer.json();
+    let shown = |entry: &serde_json::Value| {
+        assert_eq!(entry["cluster"], "main");
+        assert!(entry["text"].as_str().is_some_and(|text| text.len() > 60), "{entry}");
+        let word = |key: &str| entry[key].as_str().unwrap_or("-").to_owned();
+        (word("code"), word("node"))
+    };
+    let shown: Vec<_> = advice.as_array().unwrap().iter().map(shown).collect();
+    let shown: Vec<_> = shown.iter().map(|(code, node)| (&**code, &**node)).collect();
+    // Of a node that never answered nothing is said, nor of a primary what only a standby has.
+    let expected = [
+        ("synchronous_standbys", "a"),
+        ("asynchronous_commit", "a"),
+        ("unreadable_timeline", "b"),
+        ("max_lag_off", "-"),
+    ];
+    assert_eq!(shown, expected);
+    assert!(advice[3]["text"].as_str().unwrap().contains("databases.legacy"), "{}", advice[3]);
+}
+
+#[tokio::test]
 async fn promtool_accepts_the_metrics() {
     let host = Host::start().await;
     let text = host.call("GET", "/metrics", None, None).await.body;
     assert!(text.contains("weir_node_up{cluster=\"main\",node=\"a\"} 1\n"), "{text}");
     assert!(text.contains("weir_node_draining{cluster=\"main\",node=\"a\"} 0\n"), "{text}");
     assert!(!text.contains("weir_node_lag_seconds{cluster=\"main\",node=\"c\"}"), "{text}");
+    assert!(text.contains("weir_lsn_queries_total{cluster=\"main\"} 1\n"), "{text}");
+    assert!(text.contains("weir_lsn_query_seconds{cluster=\"main\"} 0.002\n"), "{text}");
     host::promtool(&text);
 }

@@ -2,7 +2,7 @@
 //!
 //! The binary makes the channels and hands one side to each, so that neither crate knows the other.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use policy::cluster::{MembershipError, NodePatch, NodeSpec};
@@ -11,6 +11,21 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 /// Catalogs by database name; one that is missing is not loaded yet.
 pub type Catalogs = HashMap<Box<str>, Arc<sql::Catalog>>;
+
+/// How nodes are set up, by name, as they last said; members that never answered are missing.
+pub type Setups = BTreeMap<Box<str>, Setup>;
+
+/// How a node is set up, as far as promises depend on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "facts that have nothing to do with each other")]
+pub struct Setup {
+    /// `synchronous_standby_names` is not empty.
+    pub synchronous_standbys: bool,
+    /// `synchronous_commit` is `off` for the monitor, which has no setting of its own.
+    pub asynchronous_commit: bool,
+    /// It is a standby whose timeline the monitor may not read.
+    pub timeline_hidden: bool,
+}
 
 /// Control's side of one cluster's channels.
 #[derive(Debug)]
@@ -23,6 +38,8 @@ pub struct Ends {
     pub answers: watch::Sender<Arc<Answers>>,
     /// The catalogs of all databases that clients logged in to.
     pub catalogs: watch::Sender<Arc<Catalogs>>,
+    /// How nodes are set up; sent when it changes.
+    pub setups: watch::Sender<Arc<Setups>>,
     /// What the data path noticed.
     pub signals: mpsc::UnboundedReceiver<Signal>,
     /// What operators want.

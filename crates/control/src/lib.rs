@@ -27,5 +27,5 @@ mod tls;
 
 pub use catalog::{FoundCatalog, NoCatalog, read_catalog};
 pub use config::{ClusterConfig, Monitor, ServerTls};
-pub use ends::{Catalogs, Command, Ends, Reply};
+pub use ends::{Catalogs, Command, Ends, Reply, Setup, Setups};
 pub use run::run;

@@ -6,13 +6,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use policy::cluster::{Cluster, MembershipError, NodeSpec, Observed};
+use policy::cluster::{Cluster, MembershipError, NodeSpec};
 use policy::{Answers, NodeId, Signal, Topology};
 use tokio::sync::{mpsc, watch};
 use tokio::time::sleep_until;
 use tracing::{error, info, warn};
 
-use crate::ends::Command;
+use crate::ends::{Command, Setup, Setups};
 use crate::link::{Address, Door};
 use crate::news;
 use crate::probe::{Probe, Report, Sight};
@@ -32,6 +32,8 @@ const NO_GRANT: &str = "this standby's timeline can't be read, so it serves no f
 pub(crate) struct Wires {
     /// Snapshots.
     pub(crate) topology: watch::Sender<Arc<Topology>>,
+    /// How nodes are set up.
+    pub(crate) setups: watch::Sender<Arc<Setups>>,
     /// The LSN clock's answers: samples of the primary's position.
     pub(crate) answers: watch::Receiver<Arc<Answers>>,
     /// From the data path.
@@ -112,7 +114,7 @@ impl Owner {
             let due = self.next_due();
             tokio::select! {
                 Some(report) = self.reports.1.recv() => {
-                    self.heard(report);
+                    self.heard(report, &wires.setups);
                     self.publish(&wires.topology);
                 }
                 Some(signal) = wires.signals.recv() => {
@@ -133,7 +135,7 @@ impl Owner {
         drop(topology.send_replace(Arc::new(self.cluster.topology(now()))));
     }
 
-    fn heard(&mut self, report: Report) {
+    fn heard(&mut self, report: Report, setups: &watch::Sender<Arc<Setups>>) {
         let Some(member) = self.members.get_mut(&report.node) else { return };
         let now = now();
         member.phase = match member.phase {
@@ -144,6 +146,7 @@ impl Owner {
         let events = match report.outcome {
             Ok(sight) => {
                 member.well(&self.name, &sight);
+                member.is_set_up(sight.setup, setups);
                 self.cluster.observe(report.node, sight.observation)
             }
             Err(trouble) => {
@@ -243,12 +246,21 @@ impl Owner {
 
 impl Member {
     fn well(&mut self, cluster: &str, sight: &Sight) {
-        let blind = matches!(sight.observation.state, Observed::Standby { .. }) && !sight.granted;
-        if blind {
+        if sight.setup.timeline_hidden {
             self.complain(cluster, NO_GRANT);
         } else {
             self.complaint.settle();
         }
+    }
+
+    fn is_set_up(&self, setup: Setup, setups: &watch::Sender<Arc<Setups>>) {
+        setups.send_if_modified(|setups| {
+            let changed = setups.get(&self.name) != Some(&setup);
+            if changed {
+                Arc::make_mut(setups).insert(self.name.clone(), setup);
+            }
+            changed
+        });
     }
 
     /// Warns, unless that was the last word already.

@@ -14,6 +14,7 @@ use tokio::time::timeout;
 use tokio_postgres::types::{FromSql, PgLsn};
 use tokio_postgres::{Row, Statement};
 
+use crate::ends::Setup;
 use crate::link::{Address, Door, Link, LinkError};
 use crate::task::now;
 
@@ -42,6 +43,8 @@ SELECT (SELECT system_identifier FROM pg_control_system()) AS system,
        CASE WHEN node.standby THEN pg_snapshot_xmin(pg_current_snapshot())
             ELSE pg_snapshot_xmax(pg_current_snapshot()) END::text AS ended,
        CASE WHEN node.standby THEN (SELECT received_tli FROM pg_stat_wal_receiver) END AS received,
+       current_setting('synchronous_standby_names') <> '' AS synchronous,
+       current_setting('synchronous_commit') = 'off' AS asynchronous,
        pg_has_role('pg_read_all_stats', 'USAGE') AS granted
   FROM (SELECT pg_is_in_recovery() AS standby OFFSET 0) AS node";
 
@@ -59,8 +62,8 @@ pub(crate) struct Report {
 pub(crate) struct Sight {
     /// For policy.
     pub(crate) observation: Observation,
-    /// Whether a standby's timeline can be read; if not, its lag stays unknown.
-    pub(crate) granted: bool,
+    /// For advice. A standby whose timeline is hidden is of unknown lag.
+    pub(crate) setup: Setup,
 }
 
 /// One node's probe and the connection it keeps.
@@ -129,8 +132,17 @@ impl Probe {
         let row = kept.link.ask(&kept.statement).await?;
         let observation = observation(&row, sent, &mut kept.marks)?;
         self.kept = Some(kept);
-        Ok(Sight { observation, granted: row.try_get("granted")? })
+        Ok(Sight { observation, setup: setup(&row)? })
     }
+}
+
+fn setup(row: &Row) -> Result<Setup, LinkError> {
+    let (standby, granted): (bool, bool) = (row.try_get("standby")?, row.try_get("granted")?);
+    Ok(Setup {
+        synchronous_standbys: row.try_get("synchronous")?,
+        asynchronous_commit: row.try_get("asynchronous")?,
+        timeline_hidden: standby && !granted,
+    })
 }
 
 fn observation(row: &Row, sent: Instant, marks: &mut Marks) -> Result<Observation, LinkError> {

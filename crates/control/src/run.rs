@@ -61,6 +61,7 @@ pub async fn run(config: ClusterConfig, ends: Ends, shutdown: impl Future<Output
     }
     let wires = Wires {
         topology: ends.topology,
+        setups: ends.setups,
         answers: ends.answers.subscribe(),
         signals: ends.signals,
         commands: ends.commands,

@@ -150,6 +150,8 @@ impl Answer {
 #[derive(Debug, Clone, Default)]
 pub struct Answers {
     recent: VecDeque<Answer>,
+    /// All that ever came, whatever became of them.
+    heard: u64,
 }
 
 impl Answers {
@@ -160,6 +162,7 @@ impl Answers {
     ///
     /// One that comes late, of an older epoch or for fewer tickets than the newest, is left out.
     pub fn push(&mut self, answer: Answer) {
+        self.heard = self.heard.saturating_add(1);
         let late =
             |newest: &Answer| (answer.epoch, answer.through) < (newest.epoch, newest.through);
         if self.newest().is_some_and(late) {
@@ -179,6 +182,12 @@ impl Answers {
     pub fn covering(&self, ticket: Ticket) -> Option<&Answer> {
         let first = self.recent.partition_point(|answer| answer.through < ticket);
         self.recent.get(first)
+    }
+
+    /// How many questions were answered so far.
+    #[must_use]
+    pub fn heard(&self) -> u64 {
+        self.heard
     }
 
     /// The newest answer.
@@ -340,6 +349,7 @@ mod tests {
         let mut answers = Answers::default();
         answers.push(answer(5, 1, 200));
         answers.push(answer(4, 1, 100));
+        assert_eq!(answers.heard(), 2);
         assert_eq!(answers.newest().map(|newest| newest.through), Some(Ticket(5)));
         assert_eq!(fence_of(&answers, 4), Some(200));
     }
@@ -351,6 +361,7 @@ mod tests {
         for i in 1..=kept + 1 {
             answers.push(answer(i, 1, 100 + i));
         }
+        assert_eq!(answers.heard(), kept + 1);
         assert_eq!(fence_of(&answers, 1), Some(102));
         assert_eq!(fence_of(&answers, kept + 1), Some(101 + kept));
     }

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use control::{ClusterConfig, Command, Ends, FoundCatalog};
+use control::{ClusterConfig, Command, Ends, FoundCatalog, Setups};
 use policy::cluster::Timing;
 use policy::{Answers, Epoch, Leader, Ticket, Topology};
 use proxy::config::{ClusterLink, DatabaseRules, ServerTls};
@@ -24,6 +24,8 @@ pub struct Clusters {
     pub links: HashMap<String, ClusterLink>,
     /// Where changes of membership go, by cluster.
     pub commands: BTreeMap<String, mpsc::Sender<Command>>,
+    /// How nodes are set up, by cluster.
+    pub setups: BTreeMap<String, watch::Receiver<Arc<Setups>>>,
     tasks: JoinSet<()>,
     stop: watch::Sender<bool>,
 }
@@ -33,8 +35,13 @@ impl Clusters {
     #[must_use]
     pub fn start(settings: &Settings, only: Option<&str>) -> Self {
         let stop = watch::Sender::new(false);
-        let mut clusters =
-            Self { links: HashMap::new(), commands: BTreeMap::new(), tasks: JoinSet::new(), stop };
+        let mut clusters = Self {
+            links: HashMap::new(),
+            commands: BTreeMap::new(),
+            setups: BTreeMap::new(),
+            tasks: JoinSet::new(),
+            stop,
+        };
         let wanted = |name: &String| only.is_none_or(|only| only == name);
         for (name, cluster) in settings.clusters.iter().filter(|(name, _)| wanted(name)) {
             clusters.watch(name, cluster, settings);
@@ -44,6 +51,7 @@ impl Clusters {
 
     fn watch(&mut self, name: &str, cluster: &Cluster, settings: &Settings) {
         let (link, commands, ends) = channels(name);
+        self.setups.insert(name.to_owned(), ends.setups.subscribe());
         let mut stop = self.stop.subscribe();
         let stopped = async move { drop(stop.wait_for(|stop| *stop).await) };
         self.tasks.spawn(control::run(config(name, cluster, settings), ends, stopped));
@@ -86,6 +94,7 @@ fn channels(name: &str) -> (ClusterLink, mpsc::Sender<Command>, Ends) {
         tickets: tickets_taken,
         answers,
         catalogs,
+        setups: watch::Sender::default(),
         signals: noticed,
         commands: wanted,
     };

@@ -206,6 +206,7 @@ impl Admin {
         let state = admin::State {
             live,
             commands: clusters.commands.clone(),
+            setups: clusters.setups.clone(),
             workers: proxy.workers(),
             metrics: vec![proxy.metrics()],
             accepting: accepts,

@@ -12,11 +12,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use admin::State;
-use control::Command;
+use control::{Command, Setup, Setups};
 use policy::cluster::MembershipError;
 use policy::{
-    Epoch, Fence, Gate, Health, Leader, Lsn, NodeId, NodeView, Position, Preferences, Role,
-    Sampled, Timeline, Topology,
+    Answers, Configured, Epoch, Fence, Gate, Health, Leader, Lsn, NodeId, NodeView, Position,
+    Preferences, Role, Sampled, Ticket, Timeline, Topology,
 };
 use proxy::config::{
     Auth, AuthMethod, ClientTls, ClusterLink, DatabaseLimits, DatabaseRules, Databases, Live,
@@ -59,8 +59,8 @@ impl Host {
             HashMap::from([("shop".into(), Arc::clone(&catalog)), ("legacy".into(), catalog)]);
         let link = ClusterLink {
             topology: seen,
-            tickets: watch::channel(policy::Ticket::default()).0,
-            answers: watch::channel(Arc::default()).1,
+            tickets: watch::channel(Ticket::default()).0,
+            answers: watch::channel(Arc::new(answered())).1,
             catalogs: watch::channel(Arc::new(catalogs)).1,
             signals: mpsc::unbounded_channel().0,
         };
@@ -72,6 +72,7 @@ impl Host {
         let state = State {
             live: rules,
             commands: [("main".to_owned(), commands)].into(),
+            setups: [("main".to_owned(), watch::channel(Arc::new(setups())).1)].into(),
             workers,
             metrics: Vec::new(),
             accepting: accepts,
@@ -252,6 +253,31 @@ fn node(id: u32, name: &str, role: Role) -> NodeView {
     }
 }
 
+/// How its nodes are set up: the worst that there is.
+fn setups() -> Setups {
+    let all =
+        Setup { synchronous_standbys: true, asynchronous_commit: true, timeline_hidden: true };
+    ["a", "b"].into_iter().map(|name| (name.into(), all)).collect()
+}
+
+/// One question of the clock, which took 2 ms.
+fn answered() -> Answers {
+    let now = tokio::time::Instant::now().into_std();
+    let mut answers = Answers::default();
+    answers.push(policy::Answer {
+        through: Ticket(1),
+        sent: now,
+        epoch: Epoch(1),
+        timeline: Timeline(1),
+        insert: Lsn(1),
+        flush: Lsn(1),
+        mark: Lsn(1),
+        took: Duration::from_millis(2),
+        configured: Configured { since: now, after: Ticket(0), loaded: 1 },
+    });
+    answers
+}
+
 fn live(link: ClusterLink) -> Live {
     let rules = |mode| DatabaseRules {
         pin: PinRule::Allow,
@@ -264,7 +290,9 @@ fn live(link: ClusterLink) -> Live {
     };
     let mut databases = Databases::default();
     databases.insert("shop", rules(PoolMode::Transaction));
-    databases.insert("legacy", rules(PoolMode::Session));
+    let mut legacy = rules(PoolMode::Session);
+    legacy.reads.max_lag = None;
+    databases.insert("legacy", legacy);
     Live {
         auth: Auth { method: AuthMethod::Trust, users: HashMap::new(), mock_seed: [0; 32] },
         pool: PoolRules::default(),

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use control::{Catalogs, ClusterConfig, Command, Ends, Monitor, Reply, ServerTls};
+use control::{Catalogs, ClusterConfig, Command, Ends, Monitor, Reply, ServerTls, Setups};
 use policy::cluster::{MembershipError, NodeSpec, Timing};
 use policy::{Answer, Answers, Leader, NodeView, Role, Signal, Ticket, Topology};
 use testkit::{Cluster, Node};
@@ -31,6 +31,7 @@ pub(crate) struct Rig {
     pub(crate) tickets: watch::Sender<Ticket>,
     pub(crate) answers: watch::Receiver<Arc<Answers>>,
     pub(crate) catalogs: watch::Receiver<Arc<Catalogs>>,
+    pub(crate) setups: watch::Receiver<Arc<Setups>>,
     pub(crate) signals: mpsc::UnboundedSender<Signal>,
     commands: mpsc::Sender<Command>,
     log: Log,
@@ -67,6 +68,7 @@ impl Plan {
         let (tickets, seen_tickets) = watch::channel(Ticket(0));
         let (answers, seen_answers) = watch::channel(Arc::default());
         let (catalogs, seen_catalogs) = watch::channel(Arc::default());
+        let (setups, seen_setups) = watch::channel(Arc::default());
         let (signals, heard_signals) = mpsc::unbounded_channel();
         let (commands, heard_commands) = mpsc::channel(4);
         let (stop, stopped) = oneshot::channel();
@@ -75,6 +77,7 @@ impl Plan {
             tickets: seen_tickets,
             answers,
             catalogs,
+            setups,
             signals: heard_signals,
             commands: heard_commands,
         };
@@ -94,6 +97,7 @@ impl Plan {
             tickets,
             answers: seen_answers,
             catalogs: seen_catalogs,
+            setups: seen_setups,
             signals,
             commands,
             log,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use control::ServerTls;
+use control::{ServerTls, Setup};
 use policy::{Health, Role, Ticket};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
@@ -73,6 +73,25 @@ async fn without_pg_monitor_a_replicas_timeline_is_unknown() {
     assert!(rig.log().contains("grant pg_monitor"), "{}", rig.log());
     let position = view(&known, replicas[0].name()).position;
     assert!(position.is_none_or(|position| position.timeline.is_none()), "{position:?}");
+    let hidden = Setup { timeline_hidden: true, ..Setup::default() };
+    assert_eq!(rig.setups.borrow().get(replicas[0].name()), Some(&hidden));
+}
+
+#[tokio::test]
+async fn how_a_node_is_set_up_is_told_and_told_again_when_it_changes() {
+    let cluster = Cluster::builder().start().unwrap();
+    let primary = cluster.primary();
+    let mut rig = Plan::of(&cluster).start();
+    rig.until_led_by(primary, &[]).await;
+    assert_eq!(rig.setups.borrow().get(primary.name()), Some(&Setup::default()));
+    // No such standby: nothing is written to the primary from here on.
+    let changes = "ALTER SYSTEM SET synchronous_commit = 'off'; \
+                   ALTER SYSTEM SET synchronous_standby_names = 'nobody'; SELECT pg_reload_conf()";
+    primary.psql(changes).unwrap();
+    let expected =
+        Setup { synchronous_standbys: true, asynchronous_commit: true, timeline_hidden: false };
+    let told = rig.setups.wait_for(|setups| setups.get(primary.name()) == Some(&expected));
+    tokio::time::timeout(crate::rig::PATIENCE, told).await.unwrap().unwrap();
 }
 
 #[tokio::test]

@@ -159,7 +159,7 @@ mod tests {
             flush: Lsn(insert),
             mark: Lsn(insert),
             took: ms(1),
-            configured: Configured { since: start(), after: Ticket(0), loaded: 1 },
+            configured: Configured { since: start(), after: Ticket(0), loaded: 1, covers: Lsn(0) },
         }
     }
 

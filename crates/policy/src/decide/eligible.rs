@@ -32,7 +32,13 @@ impl<'a> Judge<'a> {
     pub(super) fn new(ask: &'a Ask<'a>, topology: &Topology) -> Self {
         let wishes = ask.wishes;
         let silent = wishes.max_lag.and_then(|bound| topology.silent_for(bound, ask.now));
-        let answers = |_: &&NodeView| silent.is_none();
+        // Somebody was promoted whom nobody here has met: what is called primary here has not got what
+        // is asked for.
+        let succeeded = match ask.fence {
+            FenceState::Known(fence) => Some(fence.timeline) > topology.timeline(),
+            FenceState::Open | FenceState::Pending(_) => false,
+        };
+        let answers = |_: &&NodeView| silent.is_none() && !succeeded;
         let primary = topology.primary();
         let timeline = primary.filter(answers).and_then(|_| topology.timeline());
         // Without a primary, every replica's bound grows, whatever its data.

@@ -91,8 +91,6 @@ fn a_fence_proves_nothing_on_another_timeline() {
         // The node, the fence's timeline; the leader is on timeline 1.
         (at(1, 2, 5000), 1),
         (at(1, None, 5000), 1),
-        (at(1, 2, 5000), 2),
-        (at(1, 1, 5000), 2),
         (NodeView { position: None, ..replica(1, 0) }, 1),
     ];
     for (node, timeline) in table {
@@ -101,6 +99,16 @@ fn a_fence_proves_nothing_on_another_timeline() {
         let seen = eligibility(&world.ask(), &world.topology.nodes[1], &world.topology);
         assert_eq!(seen, Eligibility::OtherTimeline);
     }
+}
+
+#[test]
+fn a_fence_of_a_timeline_that_nobody_here_leads_is_not_the_primary_s() {
+    // Only a primary that is not known here can have made it.
+    let world = World::new([at(1, 1, 5000)]).fence(2, 1000);
+    assert_eq!(world.goes(), (Target::Wait(Wait::Primary), Reason::NoPrimary));
+    let world = World::new([at(1, 1, 5000), at(2, 2, 1000)]).fence(2, 1000);
+    assert_eq!(world.goes(), on(2, Reason::NoPrimary));
+    assert_eq!(World::new([]).fence(2, 1).class(Class::Write).goes(), primary(Reason::Write));
 }
 
 #[test]

@@ -176,3 +176,33 @@ async fn a_promoted_node_is_followed_as_on_any_version() {
     let (seen, route) = read_on_a_replica(&client, "SELECT word FROM own WHERE id = 2").await;
     assert_eq!((seen.as_deref(), &*route.node), (Some("after"), other.name()));
 }
+
+/// Reads right behind writes are served by a replica that waits for its replay, and is not asked how far it is.
+#[tokio::test]
+async fn a_read_behind_a_write_lets_the_replica_wait_for_its_replay() {
+    let Some(cluster) = cluster("a_read_behind_a_write_lets_the_replica_wait", 1) else { return };
+    let (weir, client) = rig(&cluster).await;
+    client.batch_execute("INSERT INTO own VALUES (0)").await.unwrap();
+    let passed = || weir.sum("weir_guards_total{proof=\"passed\"}");
+    let mut turns = 0;
+    while passed() < 100 {
+        turns += 1;
+        assert!(turns < 5_000, "guards do not pass: {}", weir.admin("GET /metrics", "").body);
+        client.batch_execute("UPDATE own SET id = id + 1").await.unwrap();
+        let read = value(&client, "SELECT id FROM own").await.unwrap();
+        assert_eq!(read, Some(turns.to_string()), "an own write was not read back");
+    }
+    let prepared = "/* weir: route=replica, consistency=eventual */ \
+                    SELECT count(*) FROM pg_prepared_statements WHERE statement LIKE 'WAIT FOR LSN%'";
+    assert_eq!(value(&client, prepared).await.unwrap().as_deref(), Some("1"));
+    // While it stands still, it says so in time, and the primary answers.
+    let replica = cluster.replicas()[0].clone();
+    replica.pause_replay().unwrap();
+    for _ in 0..50 {
+        turns += 1;
+        client.batch_execute("UPDATE own SET id = id + 1").await.unwrap();
+        let read = value(&client, "SELECT id FROM own").await.unwrap();
+        assert_eq!(read, Some(turns.to_string()), "an own write was not read back");
+    }
+    assert_eq!(Route::last(&client).await.side, "primary");
+}

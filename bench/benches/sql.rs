@@ -1,9 +1,5 @@
 //! What reading SQL costs: a fingerprint for every statement, a parse for those that are new.
 
-#[path = "../src/machine.rs"]
-#[expect(dead_code, reason = "`make bench` asks for more")]
-mod machine;
-
 use std::collections::HashMap;
 use std::error::Error;
 use std::fmt::Write as _;
@@ -14,6 +10,7 @@ use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput};
 use sql::{Catalog, CatalogBuilder, Classifier, Persistence, RelationKind, Scanner};
+use weir_bench::machine;
 
 const HALF_A_SECOND: Duration = Duration::from_millis(500);
 

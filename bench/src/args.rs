@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::Parser;
 
-use crate::cpu::Placement;
+use weir_bench::cpu::Placement;
+
 use crate::pgbench::Load;
 
 /// Measures Weir beside what a user would pick instead, by `pgbench -S`.

@@ -8,27 +8,31 @@ use clap::ValueEnum;
 
 /// CPU time of a process over all its threads, living and dead, in seconds.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Used {
-    pub(crate) user: f64,
-    pub(crate) system: f64,
+pub struct Used {
+    /// In user mode.
+    pub user: f64,
+    /// In the kernel.
+    pub system: f64,
 }
 
 impl Used {
     /// What was used after `earlier` was read.
-    pub(crate) fn since(self, earlier: Self) -> Self {
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Self {
         Self { user: self.user - earlier.user, system: self.system - earlier.system }
     }
 }
 
 /// Reads processes' CPU time.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Meter {
+pub struct Meter {
     ticks_per_second: f64,
 }
 
 impl Meter {
     /// Asks the system for its clock tick: the resolution of all readings.
-    pub(crate) fn new() -> Self {
+    #[must_use]
+    pub fn of_this_system() -> Self {
         let tick = Command::new("getconf").arg("CLK_TCK").output().ok();
         let tick =
             tick.and_then(|output| String::from_utf8(output.stdout).ok()?.trim().parse().ok());
@@ -40,7 +44,7 @@ impl Meter {
     /// # Errors
     ///
     /// The process is gone.
-    pub(crate) fn read(self, pid: u32) -> io::Result<Used> {
+    pub fn read(self, pid: u32) -> io::Result<Used> {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
         let (user, system) = ticks(&stat).ok_or(io::ErrorKind::InvalidData)?;
         Ok(Used { user: user / self.ticks_per_second, system: system / self.ticks_per_second })
@@ -60,7 +64,7 @@ fn ticks(stat: &str) -> Option<(f64, f64)> {
 /// Comparisons hold within one placement only: a proxy alone on a CPU pays for
 /// each wake-up from idle, one that shares it pays for switches instead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Placement {
+pub enum Placement {
     /// The proxy alone on CPU 1; PostgreSQL and pgbench on CPU 0.
     Split,
     /// Everything on CPU 0.
@@ -71,7 +75,8 @@ pub(crate) enum Placement {
 
 impl Placement {
     /// Binds this process, and so all that it starts, or falls back to `Free`.
-    pub(crate) fn take(self) -> Self {
+    #[must_use]
+    pub fn take(self) -> Self {
         let bound = match self {
             Self::Free => true,
             Self::Shared => bind_to_first(),
@@ -81,7 +86,8 @@ impl Placement {
     }
 
     /// The words to put before a proxy's own command line.
-    pub(crate) fn prefix(self) -> &'static [&'static str] {
+    #[must_use]
+    pub fn prefix(self) -> &'static [&'static str] {
         match self {
             Self::Split => &["taskset", "-c", "1"],
             Self::Shared | Self::Free => &[],
@@ -89,7 +95,8 @@ impl Placement {
     }
 
     /// What the report says about it.
-    pub(crate) fn described(self) -> &'static str {
+    #[must_use]
+    pub fn described(self) -> &'static str {
         match self {
             Self::Split => {
                 "the proxy alone on CPU 1; PostgreSQL (primary and replicas) and pgbench on CPU 0"

@@ -1,14 +1,16 @@
 //! Where and with what a table was made.
 
 use std::fs;
-use std::path::Path;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Facts in the order in which they are shown.
-pub(crate) type Facts = Vec<(&'static str, String)>;
+pub type Facts = Vec<(&'static str, String)>;
 
 /// What is true of the machine and the checkout, whatever is measured.
-pub(crate) fn facts() -> Facts {
+#[must_use]
+pub fn facts() -> Facts {
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     vec![
         ("date", date()),
@@ -16,6 +18,28 @@ pub(crate) fn facts() -> Facts {
         ("cpu", cpu()),
         ("kernel", kernel.trim().to_owned()),
     ]
+}
+
+/// Where results of these facts go, without an extension: `<date>-<commit><suffix>`.
+#[must_use]
+pub fn stem(folder: &Path, facts: &Facts, suffix: &str) -> PathBuf {
+    let fact = |key| facts.iter().find(|(name, _)| *name == key).map(|(_, value)| value);
+    let [date, commit] = ["date", "commit"].map(|key| fact(key).map_or("unknown", String::as_str));
+    folder.join(format!("{date}-{commit}{suffix}"))
+}
+
+/// Keeps results for people and for programs: `<stem>.md` and `<stem>.json`.
+///
+/// # Errors
+///
+/// A file, or the folder, can't be written.
+pub fn keep(stem: &Path, markdown: &str, json: &serde_json::Value) -> io::Result<()> {
+    if let Some(folder) = stem.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    let named = |extension: &str| PathBuf::from(format!("{}.{extension}", stem.display()));
+    fs::write(named("md"), markdown)?;
+    fs::write(named("json"), format!("{json:#}\n"))
 }
 
 /// Today, UTC, as `2026-01-31`.
@@ -30,7 +54,8 @@ fn commit() -> String {
 }
 
 /// The first line that `program --version` prints, if it is there at all.
-pub(crate) fn version(program: &Path) -> Option<String> {
+#[must_use]
+pub fn version(program: &Path) -> Option<String> {
     first_line(program.to_str()?, &["--version"])
 }
 

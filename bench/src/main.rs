@@ -4,32 +4,29 @@
 //! relay, through PgBouncer and through Weir, interleaved, in all query modes.
 
 mod args;
-mod cpu;
-mod machine;
 mod peers;
 mod pgbench;
 mod plan;
 mod report;
-mod service;
 mod table;
 
 use std::error::Error;
-use std::fs;
 use std::io::Write;
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
 use testkit::{Binaries, Cluster};
+use weir_bench::cpu::Meter;
+use weir_bench::machine;
+use weir_bench::service::{Host, Scratch};
+use weir_bench::weir::USER;
 
 use args::Args;
-use cpu::Meter;
 use peers::{Peer, Stage};
-use pgbench::{Load, Pgbench, Target, USER};
+use pgbench::{Load, Pgbench, Target};
 use plan::{Mode, Name};
 use report::Report;
-use service::{Host, Scratch};
 use table::{Sample, Table};
 
 fn main() -> ExitCode {
@@ -92,7 +89,7 @@ fn gather(stage: Stage<'_>) -> (Vec<Peer>, Vec<(Name, String)>) {
 }
 
 fn measure(args: &Args, pgbench: &Pgbench, peers: &mut [Peer]) -> Table {
-    let (mut table, meter) = (Table::default(), Meter::new());
+    let (mut table, meter) = (Table::default(), Meter::of_this_system());
     if !args.quick {
         warm_up(args, pgbench, peers);
     }
@@ -140,13 +137,8 @@ fn sample(
 fn save(args: &Args, report: &Report) -> Result<(), Box<dyn Error>> {
     let text = report::markdown(report);
     std::io::stdout().write_all(text.as_bytes())?;
-    fs::create_dir_all(&args.out)?;
-    let fact = |key| report.facts.iter().find(|(name, _)| *name == key).map(|(_, value)| value);
-    let [date, commit] = ["date", "commit"].map(|key| fact(key).map_or("unknown", String::as_str));
-    let stem = args.out.join(format!("{date}-{commit}"));
-    let named = |extension: &str| PathBuf::from(format!("{}.{extension}", stem.display()));
-    fs::write(named("md"), text)?;
-    fs::write(named("json"), format!("{:#}\n", report::json(report)))?;
+    let stem = machine::stem(&args.out, &report.facts, "");
+    machine::keep(&stem, &text, &report::json(report))?;
     tell(&format!("kept in {}.{{md,json}}", stem.display()));
     Ok(())
 }

@@ -3,15 +3,16 @@
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use testkit::Cluster;
+use weir_bench::machine;
+use weir_bench::service::{Host, Service};
+use weir_bench::weir::{USER, Weir, beside, text};
 
 use crate::args::Args;
-use crate::machine;
-use crate::pgbench::{Pgbench, Target, USER};
+use crate::pgbench::{Pgbench, Target};
 use crate::plan::{Mode, Name};
-use crate::service::{Host, Service};
 
 /// PgBouncer's second entry for the same database, in session mode.
 const SESSION: &str = "app_session";
@@ -134,53 +135,11 @@ impl Stage<'_> {
     }
 
     fn weir(self) -> Result<Peer, String> {
-        let program = self.args.weir.clone().map_or_else(|| beside("weir"), Ok)?;
-        let version = machine::version(&program)
-            .ok_or_else(|| format!("{} is missing (make bench builds it)", program.display()))?;
-        let config = self.host.folder.join("weir.yaml");
-        let ports = self.host.folder.join("weir.ports");
-        fs::write(&config, weir_yaml(self.cluster)).map_err(said)?;
-        let words = [text(&program)?, "serve", "-c", text(&config)?, "--ports-file", text(&ports)?];
-        let mut service = self.host.start("weir", None, &words).map_err(said)?;
-        let port = service.wait(|| {
-            let said = fs::read_to_string(&ports).map_err(said)?;
-            sql_port(&said).ok_or_else(|| format!("its ports file says {said:?}"))
-        })?;
+        let weir = Weir::start(self.args.weir.as_deref(), self.host, self.cluster)?;
+        let Weir { version, port, service, .. } = weir;
         let service = Some(service);
         Ok(Peer { name: Name::Weir, version, port, prepared_database: USER, service })
     }
-}
-
-/// The port for clients in the file that `weir serve --ports-file` writes.
-fn sql_port(file: &str) -> Option<u16> {
-    let ports: serde_json::Value = serde_json::from_str(file).ok()?;
-    ports.get("sql")?.as_u64()?.try_into().ok()
-}
-
-fn weir_yaml(cluster: &Cluster) -> String {
-    let nodes: Vec<_> = cluster
-        .nodes()
-        .iter()
-        .map(|node| {
-            format!("{{ name: {}, host: {}, port: {} }}", node.name(), node.host(), node.port())
-        })
-        .collect();
-    format!(
-        "\
-listen: 127.0.0.1:0
-workers: 1
-admin: {{ listen: 127.0.0.1:0 }}
-auth: {{ method: trust, users: {{ {USER}: {{ password: {USER} }} }} }}
-pool: {{ mode: transaction, default_pool_size: 20 }}
-clusters:
-  main:
-    nodes: [{}]
-    monitor: {{ user: weir_monitor, password: weir_monitor }}
-databases: {{ \"*\": {{ cluster: main }} }}
-log: {{ level: warn }}
-",
-        nodes.join(", ")
-    )
 }
 
 fn pgbouncer_ini(port: u16, server: u16, users: &Path, statements: Statements) -> String {
@@ -247,21 +206,10 @@ fn unprivileged() -> Option<&'static str> {
     root.then_some("postgres")
 }
 
-/// A program of this workspace, built into the same folder as this one.
-fn beside(name: &str) -> Result<PathBuf, String> {
-    let own = std::env::current_exe().map_err(said)?;
-    let program = own.with_file_name(name);
-    if program.is_file() { Ok(program) } else { Err(format!("{} is missing", program.display())) }
-}
-
 /// A port that was free a moment ago; PgBouncer can't choose one itself.
 fn free_port() -> Result<u16, String> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(said)?;
     listener.local_addr().map(|address| address.port()).map_err(said)
-}
-
-fn text(path: &Path) -> Result<&str, String> {
-    path.to_str().ok_or_else(|| format!("{} is not UTF-8", path.display()))
 }
 
 fn said(error: impl std::fmt::Display) -> String {
@@ -279,12 +227,5 @@ mod tests {
         assert_eq!(Statements::of("PgBouncer 1.21.0"), Statements::Renamed);
         assert_eq!(Statements::of("PgBouncer 2.0"), Statements::Renamed);
         assert_eq!(Statements::of("?"), Statements::PerServer);
-    }
-
-    #[test]
-    fn the_ports_file_is_read_by_key() {
-        assert_eq!(sql_port("{\"admin\":1,\"sql\":4711}\n"), Some(4711));
-        assert_eq!(sql_port("{\"sql\":65536}"), None);
-        assert_eq!(sql_port(""), None);
     }
 }

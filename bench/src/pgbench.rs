@@ -3,10 +3,9 @@
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use crate::plan::Mode;
+use weir_bench::weir::USER;
 
-/// Who is asked for queries; the same for every run.
-pub(crate) const USER: &str = "app";
+use crate::plan::Mode;
 
 /// How hard a run pushes.
 #[derive(Clone, Copy, Debug)]

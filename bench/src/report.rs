@@ -4,7 +4,8 @@ use std::fmt::Write;
 
 use serde_json::{Value, json};
 
-use crate::machine::Facts;
+use weir_bench::machine::Facts;
+
 use crate::plan::{Mode, Name};
 use crate::table::{Cell, Figure, Sample, Table};
 
@@ -152,8 +153,8 @@ fn line(text: &mut String, content: std::fmt::Arguments<'_>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cpu::Used;
     use crate::pgbench::Counted;
+    use weir_bench::cpu::Used;
 
     fn sample(tps: f64, cpu: f64) -> Sample {
         let counted = Counted { transactions: 1e6, failed: 0.0, tps, latency_ms: 0.5 };

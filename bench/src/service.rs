@@ -15,17 +15,18 @@ const STEPS: usize = 500;
 
 /// A running proxy; killed when dropped.
 #[derive(Debug)]
-pub(crate) struct Service {
+pub struct Service {
     child: Child,
     log: PathBuf,
 }
 
 /// How a proxy is started.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Host<'a> {
+pub struct Host<'a> {
     /// For configuration and logs.
-    pub(crate) folder: &'a Path,
-    pub(crate) placement: Placement,
+    pub folder: &'a Path,
+    /// Where they run.
+    pub placement: Placement,
 }
 
 impl Host<'_> {
@@ -36,12 +37,7 @@ impl Host<'_> {
     /// # Errors
     ///
     /// The program, or util-linux's `setpriv`, could not be started.
-    pub(crate) fn start(
-        self,
-        name: &str,
-        user: Option<&str>,
-        words: &[&str],
-    ) -> io::Result<Service> {
+    pub fn start(self, name: &str, user: Option<&str>, words: &[&str]) -> io::Result<Service> {
         let log = self.folder.join(format!("{name}.log"));
         // Killed with us, however we end: nothing may stay behind.
         let mut command = Command::new("setpriv");
@@ -63,7 +59,7 @@ impl Service {
     /// # Errors
     ///
     /// It ended; the error tells its last words.
-    pub(crate) fn used(&mut self, meter: Meter) -> Result<Used, String> {
+    pub fn used(&mut self, meter: Meter) -> Result<Used, String> {
         self.check()?;
         meter.read(self.child.id()).map_err(|error| error.to_string())
     }
@@ -73,10 +69,7 @@ impl Service {
     /// # Errors
     ///
     /// It ended, or the last refusal; both with its last words.
-    pub(crate) fn wait<T>(
-        &mut self,
-        mut probe: impl FnMut() -> Result<T, String>,
-    ) -> Result<T, String> {
+    pub fn wait<T>(&mut self, mut probe: impl FnMut() -> Result<T, String>) -> Result<T, String> {
         let mut refusal = String::new();
         for _ in 0..STEPS {
             self.check()?;
@@ -90,7 +83,8 @@ impl Service {
     }
 
     /// What it wrote so far.
-    pub(crate) fn said(&self) -> String {
+    #[must_use]
+    pub fn said(&self) -> String {
         let mut text = String::new();
         let read = File::open(&self.log).and_then(|mut log| log.read_to_string(&mut text));
         read.map(|_| text).unwrap_or_default()
@@ -122,7 +116,7 @@ impl Drop for Service {
 
 /// A folder that is removed with this value.
 #[derive(Debug)]
-pub(crate) struct Scratch(PathBuf);
+pub struct Scratch(PathBuf);
 
 impl Scratch {
     /// Makes a folder that other users may enter: PgBouncer runs as one.
@@ -130,7 +124,7 @@ impl Scratch {
     /// # Errors
     ///
     /// The folder can't be made.
-    pub(crate) fn new() -> io::Result<Self> {
+    pub fn new() -> io::Result<Self> {
         use std::os::unix::fs::PermissionsExt;
         let path = std::env::temp_dir().join(format!("weir-bench-{}", std::process::id()));
         fs::create_dir(&path)?;
@@ -138,7 +132,9 @@ impl Scratch {
         Ok(Self(path))
     }
 
-    pub(crate) fn path(&self) -> &Path {
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
         &self.0
     }
 }

@@ -1,6 +1,7 @@
 //! What was measured: samples, medians, ratios.
 
-use crate::cpu::Used;
+use weir_bench::cpu::Used;
+
 use crate::pgbench::Counted;
 use crate::plan::{Mode, Name};
 

@@ -81,6 +81,14 @@ bench: bench-deps ## pgbench through Weir, PgBouncer and a bare relay, in one ru
 	cargo build --locked --release -p weir --bin weir -p weir-bench --bins
 	target/release/bench $(BENCH)
 
+# make offload OFFLOAD="--quick": options of target/release/offload.
+OFFLOAD ?=
+
+.PHONY: offload
+offload: deps ## Which share of the reads replicas serve, by lag, time to think, scope and level
+	cargo build --locked --release -p weir --bin weir -p weir-bench --bin offload
+	target/release/offload $(OFFLOAD)
+
 # make load LOAD="--idle 2000": options of target/release/load.
 LOAD ?=
 

@@ -44,7 +44,12 @@ impl Session {
                 let limit = self.wishes(reading).stale_wait;
                 let replica = State::WaitingForReplica;
                 let changed = Box::pin(self.changed_within(replica, limit, since)).await?;
-                if changed { attempt } else { Attempt::Stale(reason) }
+                match attempt {
+                    _ if !changed => Attempt::Stale(reason),
+                    // A guard failed a moment ago: by now another one may pass.
+                    Attempt::Unproven => Attempt::Answered,
+                    tried => tried,
+                }
             }
         };
         self.worker.metrics.fence_wait.record(now().saturating_duration_since(began));

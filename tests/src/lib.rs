@@ -4,6 +4,7 @@
 #![expect(clippy::indexing_slicing, reason = "a missing JSON field is null, not a panic")]
 
 mod admin;
+pub mod checker;
 pub mod crowd;
 mod fetched;
 mod raw;

@@ -6,6 +6,7 @@ mod admin;
 mod bad_input;
 mod builtin;
 mod cancel;
+mod checker;
 mod commands;
 mod consistency;
 mod conversations;

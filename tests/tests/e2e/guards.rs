@@ -187,3 +187,62 @@ async fn a_guarded_conversation_is_the_one_that_the_server_itself_would_hold() {
     }
     assert!(passed.iter().all(|passed| *passed > 0), "guards by conversation: {passed:?}");
 }
+
+/// One line of the replica's log for each statement: its process, its transaction, its text.
+fn statements(log: &str) -> Vec<(String, String, String)> {
+    let line = |line: &str| {
+        let (place, text) = line.split_once(" LOG:  ")?;
+        let (process, transaction) = place.split_once(' ')?;
+        let (_kind, sql) = text.split_once(": ")?;
+        Some((process.to_owned(), transaction.to_owned(), sql.to_owned()))
+    };
+    log.lines().filter_map(line).collect()
+}
+
+/// What a guard rests on: its position is read in a transaction that has ended before the client's begins,
+/// whatever that is. Within the same one, a snapshot might be taken first.
+#[tokio::test]
+async fn a_guard_is_a_transaction_of_its_own_in_front_of_the_client_s() {
+    let (cluster, weir) = rig();
+    let replica = cluster.replicas()[0].clone();
+    let client = weir.client().await;
+    teach(&weir, &client).await;
+    // The virtual transaction ID changes with each transaction (manual, 20.8.3 and 74.1).
+    let all = "ALTER SYSTEM SET log_statement = 'all'; ALTER SYSTEM SET log_line_prefix = '%p %v'; \
+               SELECT pg_reload_conf()";
+    replica.psql(all).unwrap();
+    let mut raw = Raw::login(weir.port(), "app", &[]).unwrap();
+    let read = "SELECT n FROM own WHERE id = 1";
+    let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+    let group = [say::parse("", read), say::bind("", ""), say::execute("", 0), say::sync()];
+    let mut seen = [0_u32; 3];
+    for turn in 0..600 {
+        raw.talk(&say::query("UPDATE own SET n = n + 1 WHERE id = 1"));
+        match turn % 3 {
+            0 => drop(raw.talk(&say::query(read))),
+            1 => drop(raw.talk(&group.concat())),
+            _ => {
+                raw.talk(&say::query(begin));
+                raw.talk(&group.concat());
+                raw.talk(&say::query("COMMIT"));
+            }
+        }
+    }
+    let logged = statements(&replica.log().unwrap());
+    let guards =
+        logged.iter().enumerate().filter(|(_, (_, _, sql))| sql.contains("pg_last_wal_replay_lsn"));
+    for (place, (process, transaction, _)) in guards {
+        let next = logged.iter().skip(place + 1).find(|(other, _, _)| other == process);
+        let Some((_, behind, sql)) = next else { continue };
+        assert_ne!(transaction, behind, "in one transaction with the guard: {sql}");
+        if sql == begin {
+            seen[2] += 1;
+        } else if sql == read {
+            seen[0] += 1;
+        } else {
+            seen[1] += 1;
+            assert!(!sql.contains("COMMIT"), "a guard within a transaction: {sql}");
+        }
+    }
+    assert!(seen[0] > 0 && seen[2] > 0, "what stood behind guards: {seen:?}");
+}

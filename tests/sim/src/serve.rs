@@ -1,0 +1,308 @@
+//! A cycle at its server, and what becomes of it when it has ended (`proxy/src/settle.rs`).
+
+use std::time::Duration;
+
+use policy::reports::Reports;
+use policy::session::{CommitDefault, LastCommand, Seen, ServedBy, TakeTicket};
+use policy::{Consistency, Fence, Proof};
+use sql::Class;
+use wire::TxStatus;
+
+use crate::bits::Bits;
+use crate::client::{Attempt, Outcome, Step};
+use crate::event::{Cycle, End, Event, OfClient, OfWeir, Sent};
+use crate::node::Role;
+use crate::weir::{Idle, id};
+use crate::world::World;
+
+const NOTHING: &Reports = &Reports::NONE;
+
+impl World {
+    /// The cycle has a server, or needs one opened; off it goes.
+    pub(crate) fn sends(&mut self, client: usize, number: usize, mut to: Sent) {
+        if self.running(client, number).is_none() {
+            return;
+        }
+        let weir = self.clients[client].weir;
+        if to.run == 0 {
+            if !self.nodes[to.node].up {
+                self.could_not_open(client, to);
+                return;
+            }
+            let node = &self.nodes[to.node];
+            (to.run, to.opened, to.off) = (node.run, self.now, node.role_off);
+            let Sent { run, primary, epoch, opened, off, .. } = to;
+            self.weirs[weir].idle[to.node] = Some(Idle { run, primary, epoch, opened, off });
+        }
+        let epoch = self.weirs[weir].topology.epoch;
+        if to.primary && to.epoch != epoch {
+            // Another primary by now: where to is decided anew.
+            self.place_anew(client);
+            return;
+        }
+        self.judge_sent(client, to);
+        if let Some(cycle) = self.running(client, number) {
+            cycle.to = Some(to);
+        }
+        let way = self.random.about(self.nodes[to.node].way);
+        self.later(way, Event::Client(client, OfClient::Arrives { number, to }));
+    }
+
+    pub(crate) fn arrives(&mut self, client: usize, number: usize, to: Sent) {
+        let now = self.now;
+        let Some(cycle) = self.running(client, number) else { return };
+        cycle.snapshot = now;
+        let (step, guard) = (cycle.step, cycle.decided.and_then(|decided| decided.guard));
+        let me = Some(Cycle { client, number });
+        if !self.runs(to.node, to.run) {
+            self.answer(me, to.node, End::Broken);
+            return;
+        }
+        let node = &self.nodes[to.node];
+        match (node.role, step) {
+            (_, Step::Read) if guard.is_some() && !to.primary => {
+                let replay = (node.role == Role::Standby).then_some(node.replay);
+                let pause = self.random.below(400);
+                let snapshot = OfClient::Snapshot { number, to, replay };
+                self.later(pause, Event::Client(client, snapshot));
+            }
+            (role, Step::Read | Step::PrimaryRead) => {
+                let (shown, of_primary) = (node.shows(&self.wal), role == Role::Primary);
+                self.answer(me, to.node, End::Rows { shown, of_primary });
+            }
+            (Role::Standby, _) => self.answer(me, to.node, End::ReadOnly),
+            (Role::Primary, Step::Begin | Step::Show) => {
+                self.answer(me, to.node, End::Done { commit: None });
+            }
+            (Role::Primary, Step::Write | Step::Commit | Step::Rollback) => {
+                self.writes(client, (number, step), to);
+            }
+        }
+    }
+
+    fn writes(&mut self, client: usize, (number, step): (usize, Step), to: Sent) {
+        let me = Some(Cycle { client, number });
+        self.judge_write(client, to);
+        let node = &mut self.nodes[to.node];
+        let branch = node.branch;
+        let default = !(node.conf_off || to.off);
+        let sync = self.clients[client].sync.unwrap_or(default);
+        let within = self.clients[client].lease.is_some();
+        if step == Step::Write {
+            self.wal.append(branch, &mut self.random);
+            self.clients[client].wrote = true;
+        }
+        match step {
+            Step::Write if !within => self.begin_commit(to.node, me, sync),
+            Step::Commit if self.clients[client].wrote => self.begin_commit(to.node, me, sync),
+            _ => {
+                if step == Step::Rollback {
+                    self.wal.append(branch, &mut self.random);
+                    self.nodes[to.node].ended += 1;
+                }
+                self.answer(me, to.node, End::Done { commit: None });
+            }
+        }
+    }
+
+    pub(crate) fn snapshot(
+        &mut self,
+        client: usize,
+        number: usize,
+        (to, replay): (Sent, Option<u64>),
+    ) {
+        let (now, me) = (self.now, Some(Cycle { client, number }));
+        if let Some(cycle) = self.running(client, number) {
+            cycle.snapshot = now;
+        }
+        let end = if self.runs(to.node, to.run) {
+            End::Guarded { replay, shown: self.nodes[to.node].shows(&self.wal) }
+        } else {
+            End::Broken
+        };
+        self.answer(me, to.node, end);
+    }
+
+    /// Sends what a cycle ended with; nobody hears what strangers get.
+    pub(crate) fn answer(&mut self, cycle: Option<Cycle>, node: usize, end: End) {
+        let Some(Cycle { client, number }) = cycle else { return };
+        let way = self.random.about(self.nodes[node].way);
+        self.later(way, Event::Client(client, OfClient::Ends { number, end }));
+    }
+
+    pub(crate) fn ends(&mut self, client: usize, number: usize, end: End) {
+        let Some(cycle) = self.running(client, number) else { return };
+        let (Some(to), step) = (cycle.to, cycle.step) else { return };
+        match end {
+            End::Broken => self.broke(client, to),
+            End::ReadOnly => self.outcome(client, Outcome::Lost),
+            End::Rows { shown, of_primary } => {
+                if of_primary && !to.primary {
+                    let weir = self.clients[client].weir;
+                    self.later(30, Event::Weir(weir, OfWeir::Lost(to.node)));
+                }
+                self.read(client, (to, of_primary), &shown);
+            }
+            End::Guarded { replay, shown } => self.guarded(client, to, (replay, &shown)),
+            End::Done { commit } => {
+                self.settle(client, to);
+                if let Some(commit) = commit {
+                    let it = &self.clients[client];
+                    self.weirs[it.weir].scopes[it.scope].told.add(commit);
+                    self.told.add(commit);
+                }
+                let it = &mut self.clients[client];
+                it.lease = match step {
+                    Step::Begin => Some(to),
+                    Step::Commit | Step::Rollback => None,
+                    Step::Read | Step::PrimaryRead | Step::Write | Step::Show => it.lease,
+                };
+                it.wrote &= it.lease.is_some();
+                self.outcome(client, Outcome::Served);
+            }
+        }
+    }
+
+    fn broke(&mut self, client: usize, to: Sent) {
+        let weir = self.clients[client].weir;
+        self.later(30, Event::Weir(weir, OfWeir::Lost(to.node)));
+        let it = &mut self.clients[client];
+        let Some(cycle) = it.cycle.as_mut() else { return };
+        let again = !to.primary && it.lease.is_none() && cycle.step.class().0 <= Class::PrimaryRead;
+        if again {
+            cycle.attempt = Attempt::Elsewhere;
+            self.cover.add("reads taken back from a lost replica");
+            self.place(client);
+        } else {
+            self.outcome(client, Outcome::Lost);
+        }
+    }
+
+    /// A guard and its read were answered: only if it proves something the read counts.
+    fn guarded(&mut self, client: usize, to: Sent, (replay, shown): (Option<u64>, &Bits)) {
+        let weir = self.clients[client].weir;
+        let Some(cycle) = self.clients[client].cycle.as_mut() else { return };
+        let Some((decided, guard)) = cycle.decided.and_then(|it| Some((it, it.guard?))) else {
+            return;
+        };
+        let value = replay.map(|replay| policy::Lsn(replay).to_string());
+        let it = &mut self.weirs[weir];
+        let proof =
+            guard.judge(value.as_deref().map(str::as_bytes), decided.epoch, it.topology.epoch);
+        let age = decided.instant.saturating_duration_since(guard.flushed);
+        it.guards.note(id(to.node), age, proof);
+        self.note(|| format!("client {client}: the guard for {guard:?} says {proof:?}"));
+        match proof {
+            Proof::Passed => {
+                self.cover.add("guards passed");
+                self.read(client, (to, false), shown);
+            }
+            Proof::Behind | Proof::Void => {
+                self.cover.add("guards failed");
+                cycle_again(self, client);
+            }
+        }
+    }
+
+    fn read(&mut self, client: usize, (to, of_primary): (Sent, bool), shown: &Bits) {
+        self.judge_read(client, (to, of_primary), shown);
+        self.settle(client, to);
+        let it = &mut self.clients[client];
+        if it.wishes.consistency != Consistency::Eventual {
+            it.must.join(shown);
+        }
+        self.outcome(client, Outcome::Served);
+    }
+
+    /// Takes note of what ended, and takes tickets, before the client is told.
+    fn settle(&mut self, client: usize, to: Sent) {
+        let it = &mut self.clients[client];
+        let Some(step) = it.cycle.as_ref().map(|cycle| cycle.step) else { return };
+        let weir = &mut self.weirs[it.weir];
+        let at = |moment| self.base + weir.offset + Duration::from_micros(moment);
+        let open = step == Step::Begin
+            || (it.lease.is_some() && !matches!(step, Step::Commit | Step::Rollback));
+        let synchronously = to.primary && weir.answers.commits_synchronously(at(to.opened));
+        let (class, why) = step.class();
+        let effects = step.effects();
+        let seen = Seen {
+            class,
+            why,
+            effects: &effects,
+            steps: &[0],
+            completed: 1,
+            rolled_back: &[],
+            statements: 1,
+            status: if open { TxStatus::Open } else { TxStatus::Idle },
+            last: match step {
+                Step::Commit => LastCommand::Commit,
+                Step::Rollback => LastCommand::Rollback,
+                Step::Read | Step::PrimaryRead | Step::Write | Step::Begin | Step::Show => {
+                    LastCommand::Other
+                }
+            },
+            failed: false,
+            modified: step == Step::Write,
+            commits: if synchronously {
+                CommitDefault::Synchronous
+            } else {
+                CommitDefault::Unknown
+            },
+            by: if to.primary {
+                ServedBy::Primary(id(to.node))
+            } else {
+                ServedBy::Replica(id(to.node))
+            },
+            at: at(self.now),
+            reports: NOTHING,
+        };
+        let settled = it.session.settle(&seen, &weir.known);
+        let (number, scope) = (it.weir, it.scope);
+        match settled.ticket {
+            TakeTicket::Nobody => {}
+            TakeTicket::Session => {
+                let ticket = self.take_ticket(number);
+                self.clients[client].session.took(ticket);
+            }
+            TakeTicket::Scope(wal) => {
+                let ticket = self.take_ticket(number);
+                self.weirs[number].scopes[scope].newest.took(wal, ticket);
+                self.note(|| format!("client {client}: {ticket:?} for what is {wal:?}"));
+            }
+        }
+    }
+
+    /// A token is given to the client, which hands it to another one.
+    pub(crate) fn shows_token(&mut self, client: usize) {
+        let it = &self.clients[client];
+        let weir = &self.weirs[it.weir];
+        let fence = weir.answers.covering(it.session.newest_own()).map(policy::Answer::fence);
+        let stands_for = it.cycle.as_ref().map(|cycle| cycle.must.clone());
+        let (Some(fence), Some(system)) = (fence, weir.topology.system) else {
+            self.outcome(client, Outcome::Refused);
+            return;
+        };
+        self.hands_on(fence, system, stands_for.unwrap_or_default());
+        self.outcome(client, Outcome::Served);
+    }
+
+    fn hands_on(&mut self, fence: Fence, system: u64, stands_for: Bits) {
+        let other = self.random.place(self.clients.len());
+        let pause = self.random.about(2_000);
+        self.later(pause, Event::Client(other, OfClient::Token { fence, system, stands_for }));
+    }
+
+    /// Idle servers of a node that crashed are gone; whoever listens to it notices.
+    pub(crate) fn connections_break(&mut self, node: usize) {
+        for weir in 0..self.weirs.len() {
+            self.clock_breaks(weir, node);
+        }
+    }
+}
+
+fn cycle_again(world: &mut World, client: usize) {
+    if let Some(cycle) = world.clients[client].cycle.as_mut() {
+        cycle.attempt = Attempt::Unproven;
+    }
+    world.place(client);
+}

@@ -58,6 +58,14 @@ check: check-deps ## What must hold before a commit: style, walls, quick tests, 
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --document-private-items
 	scripts/deny.sh
 
+# make sim SEEDS=100000, or SEED=7 to replay one run with all that happens in it.
+SEEDS ?= 10000
+
+.PHONY: sim
+sim: ## Clients, Weirs and a failing cluster in virtual time: SEEDS=10000 runs, or SEED=7 again
+	cargo build --locked --release -p weir-sim
+	target/release/sim $(if $(SEED),--seed $(SEED),--seeds $(SEEDS))
+
 .PHONY: fmt
 fmt: ## Format the code
 	cargo fmt --all

@@ -50,6 +50,11 @@ for manifest in crates/*/Cargo.toml; do
   fi
 done
 
+# What runs in virtual time must not meet the system's own, either.
+for other in $(tree --edges normal,build --package weir-sim | names | grep -Ex "$impure" || true); do
+  fault "$other reaches weir-sim, whose runs must depend on their seed alone:" "$(path weir-sim "$other")"
+done
+
 # Modules that exist in tests only may do as they like: `#[cfg(test)] mod tests`.
 test_only() { # CRATE: names of such modules that are files
   find "crates/$1/src" -name '*.rs' -exec cat {} + |

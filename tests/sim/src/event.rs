@@ -55,7 +55,7 @@ pub(crate) struct Cycle {
 }
 
 /// In a Weir.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) enum OfWeir {
     /// Probes may be due.
     Dispatch,

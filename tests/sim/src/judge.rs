@@ -80,7 +80,7 @@ impl World {
                 // A standby showed it while its primary still waited.
                 continue;
             }
-            if let Some(gap) = self.gap(client, (to, of_primary), &cycle) {
+            if let Some(gap) = gap(to, of_primary) {
                 self.cover.add(gap);
                 return;
             }
@@ -91,11 +91,6 @@ impl World {
         if !to.primary && !of_primary {
             self.judge_age(client, (to, &cycle), shown);
         }
-    }
-
-    /// What is known to be missing in Weir, if that is why the read shows too little.
-    fn gap(&self, _: usize, (to, of_primary): (Sent, bool), _: &Running) -> Option<&'static str> {
-        (to.primary && !of_primary).then_some("GAP: read as the primary's on a standby")
     }
 
     fn rule_of(&self, client: usize, (level, commit): (Consistency, usize)) -> &'static str {
@@ -197,4 +192,10 @@ impl World {
             self.violated("replicas serve when all is well", what);
         }
     }
+}
+
+/// What is known to be missing in Weir, if that is why a read shows too little.
+#[expect(clippy::fn_params_excessive_bools, reason = "a fact of the answer, not a mode")]
+fn gap(to: Sent, of_primary: bool) -> Option<&'static str> {
+    (to.primary && !of_primary).then_some("GAP: reads for the primary on a standby")
 }

@@ -16,12 +16,16 @@ mod cover;
 mod event;
 mod fault;
 mod judge;
+mod lifecycle;
 mod node;
 mod place;
 mod random;
 mod replication;
 mod say;
 mod serve;
+mod sizing;
+#[cfg(test)]
+mod tests;
 mod wal;
 mod weather;
 mod weir;
@@ -51,11 +55,20 @@ struct Args {
     /// Run this one alone, and tell all that happens in it
     #[arg(long)]
     seed: Option<u64>,
+    /// Print what many Weirs ask of a cluster, and how many reads replicas serve
+    #[arg(long)]
+    sizing: bool,
 }
 
 fn main() -> ExitCode {
     let args = Args::parse();
     let base = base();
+    if args.sizing {
+        for line in sizing::table(base) {
+            print(&line);
+        }
+        return ExitCode::SUCCESS;
+    }
     if let Some(seed) = args.seed {
         return replay(seed, base);
     }
@@ -66,6 +79,10 @@ fn main() -> ExitCode {
     if let Some(seed) = failed {
         let report = World::new(seed, base).run(Notes::TheEnd);
         return tell(seed, &report);
+    }
+    if let Some(missing) = cover.missing(args.seeds) {
+        complain(&format!("too little was tried: {missing}"));
+        return ExitCode::FAILURE;
     }
     say(&format!("{} seeds, and everything held", args.seeds));
     ExitCode::SUCCESS
@@ -86,16 +103,13 @@ fn tell(seed: u64, report: &Report) -> ExitCode {
     for line in &report.notes {
         print(line);
     }
-    match &report.violation {
-        Some(violation) => {
-            complain(&format!("seed {seed}: {violation}"));
-            complain(&format!("replay it by `make sim SEED={seed}`"));
-            ExitCode::FAILURE
-        }
-        None => {
-            say(&format!("seed {seed}: everything held"));
-            ExitCode::SUCCESS
-        }
+    if let Some(violation) = &report.violation {
+        complain(&format!("seed {seed}: {violation}"));
+        complain(&format!("replay it by `make sim SEED={seed}`"));
+        ExitCode::FAILURE
+    } else {
+        say(&format!("seed {seed}: everything held in {} cycles", report.outcomes.len()));
+        ExitCode::SUCCESS
     }
 }
 

@@ -27,6 +27,7 @@ pub(crate) enum Source {
 
 /// A server.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "facts that have nothing to do with each other")]
 pub(crate) struct Node {
     pub(crate) up: bool,
     /// Grows with each start; what began in another run has failed.
@@ -60,6 +61,8 @@ pub(crate) struct Node {
     pub(crate) conf_off: bool,
     pub(crate) loaded: i64,
     pub(crate) role_off: bool,
+    /// How long WAL takes to it beyond a message's way.
+    pub(crate) behind: Micros,
     /// How long a message to it takes, and a step of its replay.
     pub(crate) way: Micros,
     pub(crate) pace: Micros,
@@ -89,6 +92,7 @@ impl Node {
             conf_off: false,
             loaded: 0,
             role_off: false,
+            behind: 0,
             way: 200,
             pace: 200,
         }

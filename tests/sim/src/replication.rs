@@ -81,7 +81,7 @@ impl World {
             return;
         }
         let far = if standby.source == Source::Archive { 100 } else { 1 };
-        let way = self.random.about(standby.way * far);
+        let way = standby.behind + self.random.about(standby.way * far);
         let from = (from, source.run);
         self.later(way, Event::Node(OfNode::Receive { node, run, from, branch, lsn }));
     }
@@ -113,7 +113,7 @@ impl World {
         if self.nodes[node].paused {
             return;
         }
-        let records = if self.random.chance(50) { 1 } else { 8 };
+        let records = if self.weather.steady { usize::MAX } else { self.random.pick(&[1, 8]) };
         for _ in 0..records {
             let Some(end) = self.next_whole(node) else { break };
             self.nodes[node].replay = end;
@@ -122,6 +122,7 @@ impl World {
     }
 
     /// A transaction commits on a primary; for whom, if it came through Weir.
+    #[expect(clippy::fn_params_excessive_bools, reason = "`synchronous_commit`")]
     pub(crate) fn begin_commit(&mut self, node: usize, cycle: Option<Cycle>, sync: bool) {
         let branch = self.nodes[node].branch;
         let end = self.wal.append(branch, &mut self.random);

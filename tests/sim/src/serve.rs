@@ -92,17 +92,20 @@ impl World {
             self.wal.append(branch, &mut self.random);
             self.clients[client].wrote = true;
         }
-        match step {
-            Step::Write if !within => self.begin_commit(to.node, me, sync),
-            Step::Commit if self.clients[client].wrote => self.begin_commit(to.node, me, sync),
-            _ => {
-                if step == Step::Rollback {
-                    self.wal.append(branch, &mut self.random);
-                    self.nodes[to.node].ended += 1;
-                }
-                self.answer(me, to.node, End::Done { commit: None });
-            }
+        let commits = match step {
+            Step::Write => !within,
+            Step::Commit => self.clients[client].wrote,
+            Step::Read | Step::PrimaryRead | Step::Begin | Step::Rollback | Step::Show => false,
+        };
+        if commits {
+            self.begin_commit(to.node, me, sync);
+            return;
         }
+        if step == Step::Rollback {
+            self.wal.append(branch, &mut self.random);
+            self.nodes[to.node].ended += 1;
+        }
+        self.answer(me, to.node, End::Done { commit: None });
     }
 
     pub(crate) fn snapshot(

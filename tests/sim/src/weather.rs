@@ -11,6 +11,7 @@ use crate::wal::Micros;
 
 /// What a seed draws first.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each says whether something takes place")]
 pub(crate) struct Weather {
     pub(crate) replicas: usize,
     pub(crate) weirs: usize,
@@ -35,6 +36,8 @@ pub(crate) struct Weather {
     pub(crate) calm_at: Micros,
     /// How long the cluster and the Weirs take to be well again.
     pub(crate) settles: Micros,
+    /// Nothing ever breaks, and replicas replay all that they have at once.
+    pub(crate) steady: bool,
     /// Until when clients begin something.
     pub(crate) until: Micros,
     /// When everything must have ended.
@@ -68,6 +71,7 @@ impl Weather {
             failover_hold,
             calm_at,
             settles,
+            steady: false,
             until,
             end: until + 2_500_000,
         }

@@ -5,8 +5,8 @@ use std::fmt;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use policy::Scope;
 use policy::session::Session;
+use policy::{Preferences, Scope};
 
 use crate::bits::Bits;
 use crate::client::{Client, Outcome};
@@ -67,8 +67,8 @@ pub(crate) struct Report {
     pub(crate) violation: Option<Violation>,
     /// What happened, newest last, if it was asked for.
     pub(crate) notes: Vec<String>,
-    /// A number that two runs share only if the same happened to their clients.
-    pub(crate) digest: Vec<Option<Outcome>>,
+    /// How the cycles ended, in the order of their beginning.
+    pub(crate) outcomes: Vec<Option<Outcome>>,
 }
 
 /// How much is remembered to be told.
@@ -84,9 +84,18 @@ impl World {
     pub(crate) fn new(seed: u64, base: Instant) -> Self {
         let mut random = Random::new(seed);
         let weather = Weather::draw(&mut random);
+        let mut world = Self::bare(random, weather, base);
+        world.nodes = (0..=world.weather.replicas).map(|number| world.node(number)).collect();
+        world.add_weirs();
+        world.add_clients();
+        world
+    }
+
+    /// Nothing yet but time.
+    pub(crate) fn bare(random: Random, weather: Weather, base: Instant) -> Self {
         let mut wal = Wal::default();
         let branch = wal.root();
-        let mut world = Self {
+        Self {
             now: 0,
             queue: Queue::default(),
             random,
@@ -103,11 +112,7 @@ impl World {
             violation: None,
             notes: None,
             wal,
-        };
-        world.nodes = (0..=world.weather.replicas).map(|number| world.node(number)).collect();
-        world.add_weirs();
-        world.add_clients();
-        world
+        }
     }
 
     fn node(&mut self, number: usize) -> Node {
@@ -124,7 +129,7 @@ impl World {
         node
     }
 
-    fn add_weirs(&mut self) {
+    pub(crate) fn add_weirs(&mut self) {
         for _ in 0..self.weather.weirs {
             let offset = Duration::from_micros(self.random.below(1 << 40));
             let timing = (self.weather.timing, self.base);
@@ -142,33 +147,61 @@ impl World {
                     && other.wishes.scope == wishes.scope
                     && wishes.scope != Scope::Connection
             });
-            let scope = scope.map(|other| other.scope).unwrap_or_else(|| {
+            let own = || {
                 at.scopes.push(Shared::default());
                 at.scopes.len() - 1
-            });
+            };
+            let scope = scope.map_or_else(own, |other| other.scope);
             let sync = self.random.pick(&[None, None, Some(true), Some(false)]);
-            let session = Session::new(Rc::clone(&wishes), at.known.none());
-            self.clients.push(Client {
-                weir,
-                scope,
-                session,
-                wishes,
-                sync,
-                must: Bits::default(),
-                tokens: Bits::default(),
-                lease: None,
-                wrote: false,
-                plan: VecDeque::new(),
-                cycle: None,
-                think: self.random.pick(&[1_000, 5_000, 20_000, 100_000]),
-            });
-            self.login(self.clients.len() - 1);
+            let think = self.random.pick(&[1_000, 5_000, 20_000, 100_000]);
+            self.add_client((weir, scope), wishes, (sync, think));
         }
+    }
+
+    pub(crate) fn add_client(
+        &mut self,
+        (weir, scope): (usize, usize),
+        wishes: Rc<Preferences>,
+        (sync, think): (Option<bool>, Micros),
+    ) {
+        self.clients.push(Client {
+            weir,
+            scope,
+            session: Session::new(Rc::clone(&wishes), self.weirs[weir].known.none()),
+            wishes,
+            sync,
+            must: Bits::default(),
+            tokens: Bits::default(),
+            lease: None,
+            wrote: false,
+            plan: VecDeque::new(),
+            cycle: None,
+            think,
+        });
+        self.login(self.clients.len() - 1);
     }
 
     /// Runs to the end, or to what does not hold.
     pub(crate) fn run(mut self, notes: Notes) -> Report {
         self.notes = (notes != Notes::Nothing).then(VecDeque::new);
+        self.begin();
+        self.later(100_000, Event::Fault(Fault::Next));
+        self.later(1_000, Event::Stranger);
+        self.queue.push(self.weather.calm_at, Event::Fault(Fault::Calm));
+        self.go_on(self.weather.end, if notes == Notes::TheEnd { TOLD } else { usize::MAX });
+        if self.violation.is_none() {
+            self.judge_end();
+        }
+        Report {
+            cover: self.cover,
+            violation: self.violation,
+            notes: self.notes.unwrap_or_default().into(),
+            outcomes: self.outcomes,
+        }
+    }
+
+    /// Everybody begins.
+    pub(crate) fn begin(&mut self) {
         self.later(0, Event::Node(OfNode::WalWriter { node: 0, run: 1 }));
         for weir in 0..self.weirs.len() {
             self.later(0, Event::Weir(weir, OfWeir::Dispatch));
@@ -177,11 +210,13 @@ impl World {
             let pause = self.random.below(100_000);
             self.later(pause, Event::Client(client, OfClient::Begins));
         }
-        self.later(100_000, Event::Fault(Fault::Next));
-        self.later(1_000, Event::Stranger);
-        self.queue.push(self.weather.calm_at, Event::Fault(Fault::Calm));
+    }
+
+    /// Lets happen what is planned up to a moment; keeps the last notes.
+    pub(crate) fn go_on(&mut self, until: Micros, kept: usize) {
         while let Some((at, event)) = self.queue.pop() {
-            if at > self.weather.end || self.violation.is_some() {
+            if at > until || self.violation.is_some() {
+                self.queue.push(at, event);
                 break;
             }
             self.now = at;
@@ -192,21 +227,10 @@ impl World {
                 Event::Fault(fault) => self.fault(fault),
                 Event::Stranger => self.stranger(),
             }
-            let tail = if notes == Notes::TheEnd { TOLD } else { usize::MAX };
             if let Some(notes) = &mut self.notes {
-                while notes.len() > tail {
-                    notes.pop_front();
-                }
+                let surplus = notes.len().saturating_sub(kept);
+                notes.drain(..surplus);
             }
-        }
-        if self.violation.is_none() {
-            self.judge_end();
-        }
-        Report {
-            cover: self.cover,
-            violation: self.violation,
-            notes: self.notes.unwrap_or_default().into(),
-            digest: self.outcomes,
         }
     }
 

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use policy::session::Session;
-use policy::{Consistency, Guard, Preferences, Reason};
+use policy::{Consistency, Guard, Preferences, Reason, Timeline};
 use sql::{Chain, Class, Effect, TxModes, Why};
 
 use crate::bits::Bits;
@@ -96,10 +96,13 @@ pub(crate) struct Decided {
     pub(crate) at: Micros,
     pub(crate) instant: Instant,
     pub(crate) epoch: policy::Epoch,
-    /// Whether a primary was known.
+    /// Whether a primary was known, and the newest timeline that ever had one.
     pub(crate) led: bool,
+    pub(crate) highest: Option<Timeline>,
     pub(crate) guard: Option<Guard>,
     pub(crate) reason: Reason,
+    /// When the probe was sent by which the chosen node was judged.
+    pub(crate) observed: Option<Instant>,
 }
 
 /// How a cycle ended.

@@ -72,7 +72,7 @@ impl World {
                 continue;
             }
             let known = cycle.own.has(commit);
-            if !known && self.is_unaware(client) {
+            if !known && self.is_unaware(&cycle) {
                 self.cover.add("reads of a Weir that knows no newer primary");
                 continue;
             }
@@ -80,7 +80,7 @@ impl World {
                 // A standby showed it while its primary still waited.
                 continue;
             }
-            if let Some(gap) = gap(to, of_primary) {
+            if let Some(gap) = self.gap(client, (to, of_primary), &cycle) {
                 self.cover.add(gap);
                 return;
             }
@@ -124,9 +124,9 @@ impl World {
         )
     }
 
-    /// Whether its Weir can't know yet that there is another primary.
-    fn is_unaware(&self, client: usize) -> bool {
-        self.weirs[self.clients[client].weir].highest < Some(self.true_timeline())
+    /// Whether its Weir could not know, when it decided, that there is another primary.
+    fn is_unaware(&self, cycle: &Running) -> bool {
+        cycle.decided.is_none_or(|decided| decided.highest < Some(self.true_timeline()))
     }
 
     /// A replica is no older than `max_lag` said when the read was decided.
@@ -136,7 +136,7 @@ impl World {
         let Some(bound) = wishes.max_lag.filter(|_| wishes.route == Route::Auto) else { return };
         let bound = u64::try_from(bound.as_micros()).unwrap_or(u64::MAX);
         let Some(limit) = decided.at.checked_sub(bound) else { return };
-        if self.is_unaware(client) {
+        if self.is_unaware(cycle) {
             return;
         }
         let old = |number: &usize| {
@@ -147,7 +147,9 @@ impl World {
                 && self.wal.survived(*number, self.crown.branch)
         };
         let missed = (0..self.wal.commits.len()).find(old);
-        if let Some(commit) = missed {
+        if let (Some(_), Some(gap)) = (missed, self.gap(client, (to, false), cycle)) {
+            self.cover.add(gap);
+        } else if let Some(commit) = missed {
             self.violated("a read is no older than max_lag", self.tell(client, to, commit, cycle));
         }
     }
@@ -192,10 +194,22 @@ impl World {
             self.violated("replicas serve when all is well", what);
         }
     }
-}
 
-/// What is known to be missing in Weir, if that is why a read shows too little.
-#[expect(clippy::fn_params_excessive_bools, reason = "a fact of the answer, not a mode")]
-fn gap(to: Sent, of_primary: bool) -> Option<&'static str> {
-    (to.primary && !of_primary).then_some("GAP: reads for the primary on a standby")
+    /// What is known to be missing in Weir, if that is why a read shows too little.
+    fn gap(
+        &self,
+        client: usize,
+        (to, of_primary): (Sent, bool),
+        cycle: &Running,
+    ) -> Option<&'static str> {
+        let node = &self.nodes[to.node];
+        let born = self.at(self.clients[client].weir, node.born);
+        let measured_before = cycle.decided.is_some_and(|it| it.observed <= Some(born));
+        match (to.primary, of_primary) {
+            (true, false) => Some("GAP: reads for the primary on a standby"),
+            _ if node.strayed => Some("GAP: reads on a node that was another system's"),
+            (false, _) if measured_before => Some("GAP: reads on a standby restarted unseen"),
+            _ => None,
+        }
+    }
 }

@@ -37,8 +37,10 @@ impl World {
 
     fn start(&mut self, number: usize) {
         let wall = self.wall_clock(number);
+        let now = self.now;
         let node = &mut self.nodes[number];
         node.up = true;
+        node.born = now;
         node.run += 1;
         node.started = wall;
         node.loaded = wall;
@@ -161,8 +163,9 @@ impl World {
             }
         };
         let role_off = self.nodes[number].role_off;
+        let strayed = self.nodes[number].strayed || kin == Kin::Other;
         self.nodes[number] =
-            Node { run, wall, way, role_off, pace: self.nodes[number].pace, ..node };
+            Node { run, wall, way, role_off, strayed, pace: self.nodes[number].pace, ..node };
         self.start(number);
         self.follow(number);
     }
@@ -173,14 +176,7 @@ impl World {
             weir.cut.fill(false);
         }
         if self.crown.node.is_none() {
-            let branch = self.crown.branch;
-            let old =
-                self.nodes.iter().position(|it| it.branch == branch && it.role == Role::Primary);
-            match (old, self.heir()) {
-                (Some(old), _) => self.restart(old),
-                (None, Some(heir)) => self.promote(heir),
-                (None, None) => {}
-            }
+            self.crown_somebody();
         }
         for number in 0..self.nodes.len() {
             let node = &mut self.nodes[number];
@@ -194,6 +190,26 @@ impl World {
                 (false, true) => self.follow(number),
                 (false, false) => self.remake(number, Kin::Same),
             }
+        }
+    }
+
+    /// The old primary if it is still there, or whoever has the most.
+    fn crown_somebody(&mut self) {
+        let branch = self.crown.branch;
+        let old = |node: &Node| node.branch == branch && node.role == Role::Primary;
+        if let Some(old) = self.nodes.iter().position(old) {
+            self.restart(old);
+            return;
+        }
+        for number in 0..self.nodes.len() {
+            if self.nodes[number].role == Role::Standby {
+                self.restart(number);
+            }
+        }
+        let ours = |node: &Node| node.up && node.role == Role::Standby && node.system == SYSTEM;
+        let heir = self.heir().or_else(|| self.nodes.iter().position(ours));
+        if let Some(heir) = heir {
+            self.promote(heir);
         }
     }
 }

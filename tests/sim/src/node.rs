@@ -30,6 +30,8 @@ pub(crate) enum Source {
 #[expect(clippy::struct_excessive_bools, reason = "facts that have nothing to do with each other")]
 pub(crate) struct Node {
     pub(crate) up: bool,
+    /// When it was started last.
+    pub(crate) born: Micros,
     /// Grows with each start; what began in another run has failed.
     pub(crate) run: u64,
     /// `pg_postmaster_start_time()`: by its wall clock.
@@ -37,6 +39,8 @@ pub(crate) struct Node {
     /// How wrong its wall clock is, microseconds.
     pub(crate) wall: i64,
     pub(crate) system: u64,
+    /// Whether it ever had data of another system.
+    pub(crate) strayed: bool,
     pub(crate) role: Role,
     pub(crate) branch: usize,
     /// A primary's WAL on disk; may end within a record.
@@ -72,10 +76,12 @@ impl Node {
     pub(crate) fn standby(system: u64, place: Place) -> Self {
         Self {
             up: true,
+            born: 0,
             run: 1,
             started: 0,
             wall: 0,
             system,
+            strayed: false,
             role: Role::Standby,
             branch: place.branch,
             flush: place.lsn,

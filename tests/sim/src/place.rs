@@ -117,11 +117,17 @@ impl World {
             now: instant,
         };
         let decision = decide(&ask, &topology, &Idle, draw);
+        let chosen = match decision.target {
+            Target::Primary(node) | Target::Replica(node) => topology.node(node),
+            Target::Wait(_) | Target::Refuse(_) => None,
+        };
         cycle.decided = Some(Decided {
+            observed: chosen.and_then(|node| node.observed),
             at: now,
             instant,
             epoch: topology.epoch,
             led: topology.primary().is_some(),
+            highest: weir.highest,
             guard: decision.guard,
             reason: decision.reason,
         });

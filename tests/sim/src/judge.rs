@@ -68,7 +68,7 @@ impl World {
         let level = it.wishes.consistency;
         self.count_read(client, to, &cycle);
         for commit in cycle.must.without(shown) {
-            if !self.wal.survived(commit, self.crown.branch) {
+            if !self.survived(commit) {
                 continue;
             }
             let known = cycle.own.has(commit);
@@ -91,6 +91,11 @@ impl World {
         if !to.primary && !of_primary {
             self.judge_age(client, (to, &cycle), shown);
         }
+    }
+
+    /// Whether the newest primary has it, and all before it had.
+    fn survived(&self, commit: usize) -> bool {
+        self.wal.survived(commit, self.crown.branch) && !self.forgotten.has(commit)
     }
 
     fn rule_of(&self, client: usize, (level, commit): (Consistency, usize)) -> &'static str {
@@ -144,7 +149,7 @@ impl World {
             let since = commit.flushed.zip(commit.visible).map(|(one, other)| one.max(other));
             since.is_some_and(|since| since < limit)
                 && !shown.has(*number)
-                && self.wal.survived(*number, self.crown.branch)
+                && self.survived(*number)
         };
         let missed = (0..self.wal.commits.len()).find(old);
         if let (Some(_), Some(gap)) = (missed, self.gap(client, (to, false), cycle)) {

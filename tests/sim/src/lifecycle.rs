@@ -96,6 +96,11 @@ impl World {
         let run = node.run;
         self.crown.node = Some(number);
         self.crown.branch = branch;
+        for commit in 0..self.wal.commits.len() {
+            if !self.wal.survived(commit, branch) {
+                self.forgotten.add(commit);
+            }
+        }
         self.cover.add("promotions");
         self.note(|| format!("node {number} leaves branch {} at {:x}", place.branch, place.lsn));
         let end = self.wal.append(branch, &mut self.random);

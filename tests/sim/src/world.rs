@@ -37,6 +37,8 @@ pub(crate) struct World {
     pub(crate) clients: Vec<Client>,
     /// All commits that anybody was told of.
     pub(crate) told: Bits,
+    /// Commits that a failover lost; a later one may bring them back, which nobody has to show.
+    pub(crate) forgotten: Bits,
     pub(crate) outcomes: Vec<Option<Outcome>>,
     /// Reads by replicas and by the primary, when all was well again.
     pub(crate) calm: (u64, u64),
@@ -106,6 +108,7 @@ impl World {
             weirs: Vec::new(),
             clients: Vec::new(),
             told: Bits::default(),
+            forgotten: Bits::default(),
             outcomes: Vec::new(),
             calm: (0, 0),
             cover: Cover::default(),

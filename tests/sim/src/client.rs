@@ -82,9 +82,8 @@ pub(crate) struct Running {
     pub(crate) wait: u64,
     /// As what it is decided when it waited in vain; `None` is refused then.
     pub(crate) then: Option<Attempt>,
-    /// What a read must show, and what of it this Weir knows by itself.
+    /// What a read must show.
     pub(crate) must: Bits,
-    pub(crate) own: Bits,
     pub(crate) decided: Option<Decided>,
     /// Over which connection it went.
     pub(crate) to: Option<Sent>,
@@ -173,11 +172,10 @@ impl World {
         let (now, number) = (self.now, self.outcomes.len());
         self.outcomes.push(None);
         let it = &self.clients[client];
-        let (mut own, mut must) = (Bits::default(), it.tokens.clone());
+        let mut must = it.tokens.clone();
         if it.wishes.consistency != Consistency::Eventual {
-            own.join(&it.must);
-            own.join(&self.weirs[it.weir].scopes[it.scope].told);
-            must.join(&own);
+            must.join(&it.must);
+            must.join(&self.weirs[it.weir].scopes[it.scope].told);
         }
         if it.wishes.consistency == Consistency::Strong || step == Step::Show {
             must.join(&self.told);
@@ -192,7 +190,6 @@ impl World {
             wait: 0,
             then: None,
             must,
-            own,
             decided: None,
             to: None,
         };

@@ -71,8 +71,7 @@ impl World {
             if !self.survived(commit) {
                 continue;
             }
-            let known = cycle.own.has(commit);
-            if !known && self.is_unaware(&cycle) {
+            if self.is_of_an_unknown_primary(client, &cycle, commit) {
                 self.cover.add("reads of a Weir that knows no newer primary");
                 continue;
             }
@@ -132,6 +131,13 @@ impl World {
     /// Whether its Weir could not know, when it decided, that there is another primary.
     fn is_unaware(&self, cycle: &Running) -> bool {
         cycle.decided.is_none_or(|decided| decided.highest < Some(self.true_timeline()))
+    }
+
+    /// Whether the commit was made on a timeline that its Weir took for nobody's yet.
+    fn is_of_an_unknown_primary(&self, client: usize, cycle: &Running, commit: usize) -> bool {
+        let now = self.weirs[self.clients[client].weir].highest;
+        let highest = cycle.decided.map_or(now, |decided| decided.highest);
+        Some(self.wal.timeline(self.wal.commits[commit].branch)) > highest
     }
 
     /// A replica is no older than `max_lag` said when the read was decided.

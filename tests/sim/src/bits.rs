@@ -5,6 +5,10 @@
 pub(crate) struct Bits(Vec<u64>);
 
 impl Bits {
+    pub(crate) const fn new() -> Self {
+        Self(Vec::new())
+    }
+
     pub(crate) fn add(&mut self, number: usize) {
         let (word, bit) = (number / 64, number % 64);
         if self.0.len() <= word {

@@ -85,8 +85,9 @@ pub(crate) struct Running {
     /// What a read must show.
     pub(crate) must: Bits,
     pub(crate) decided: Option<Decided>,
-    /// Over which connection it went.
+    /// Over which connection it went, and the newest timeline that its Weir knew a primary of then.
     pub(crate) to: Option<Sent>,
+    pub(crate) highest: Option<Timeline>,
 }
 
 /// What is to be remembered of a decision.
@@ -95,9 +96,8 @@ pub(crate) struct Decided {
     pub(crate) at: Micros,
     pub(crate) instant: Instant,
     pub(crate) epoch: policy::Epoch,
-    /// Whether a primary was known, and the newest timeline that ever had one.
+    /// Whether a primary was known that answers.
     pub(crate) led: bool,
-    pub(crate) highest: Option<Timeline>,
     pub(crate) guard: Option<Guard>,
     pub(crate) reason: Reason,
     /// When the probe was sent by which the chosen node was judged.
@@ -142,9 +142,10 @@ impl World {
             OfClient::Overdue { number, wait } => self.overdue(client, number, wait),
             OfClient::Sends { number, to } => self.sends(client, number, to),
             OfClient::Arrives { number, to } => self.arrives(client, number, to),
-            OfClient::Snapshot { number, to, replay } => {
-                self.snapshot(client, number, (to, replay));
+            OfClient::Snapshot { number, to, value } => {
+                self.snapshot(client, number, (to, value));
             }
+            OfClient::Looks { number, to, until } => self.looks(client, number, (to, until)),
             OfClient::Ends { number, end } => self.ends(client, number, end),
             OfClient::Token { fence, system, stands_for } => {
                 let it = &mut self.clients[client];
@@ -192,6 +193,7 @@ impl World {
             must,
             decided: None,
             to: None,
+            highest: None,
         };
         self.note(|| format!("client {client} begins {number}: {step:?}"));
         self.clients[client].cycle = Some(running);

@@ -3,7 +3,7 @@
 //! The order is what fences rest on: the newest ticket is read, *then* the question is sent.
 
 use policy::lag::Marks;
-use policy::{Answer, Epoch, Leader, Lsn, NodeId, Synchrony, Ticket, Timeline, Topology};
+use policy::{Answer, Configured, Epoch, Leader, Lsn, NodeId, Ticket, Timeline, Topology};
 
 use std::time::Duration;
 
@@ -98,9 +98,7 @@ impl World {
             ClockStep::Ask => self.clock_asks(weir, node),
             ClockStep::Rest => self.clock_rests(weir, node),
             ClockStep::Arrives { asked } => self.clock_arrives(weir, term, asked),
-            ClockStep::Answered { answer, synchronous } => {
-                self.clock_answered(weir, answer, synchronous);
-            }
+            ClockStep::Answered { answer } => self.clock_answered(weir, answer),
             ClockStep::Failed => {
                 self.weirs[weir].clock.number += 1;
                 let pause = self.weirs[weir].clock.retry.max(RETRY.0);
@@ -155,24 +153,25 @@ impl World {
             self.clock_plans(weir, ClockStep::Failed, way);
             return;
         }
-        let (mark, synchronous) =
-            (it.mark(&self.wal, &mut self.weirs[weir].clock.marks), it.synchronous());
+        let mark = it.mark(&self.wal, &mut self.weirs[weir].clock.marks);
+        let sent = self.at(weir, asked.sent);
+        let loaded = it.loaded;
         let answer = Answer {
             through: asked.through,
-            sent: self.at(weir, asked.sent),
+            sent,
             epoch: term.epoch,
             timeline: self.wal.timeline(it.branch),
             insert: it.insert(&self.wal),
             flush: Lsn(it.flush),
             mark,
             took: Duration::ZERO,
-            synchrony: None,
+            configured: Configured::heard(None, loaded, (sent, asked.through)),
         };
         let way = self.random.about(way);
-        self.clock_plans(weir, ClockStep::Answered { answer, synchronous }, way);
+        self.clock_plans(weir, ClockStep::Answered { answer }, way);
     }
 
-    fn clock_answered(&mut self, weir: usize, answer: Answer, synchronous: Option<i64>) {
+    fn clock_answered(&mut self, weir: usize, answer: Answer) {
         let now = self.at(weir, self.now);
         let took = now.saturating_duration_since(answer.sent);
         let it = &mut self.weirs[weir];
@@ -183,9 +182,10 @@ impl World {
         }
         it.clock.retry = RETRY.0;
         let last = it.answers.newest().filter(|last| last.epoch == term.epoch);
-        let before = last.and_then(|last| last.synchrony);
-        let synchrony = Synchrony::heard(before, synchronous, (answer.sent, answer.through));
-        it.answers.push(Answer { took, synchrony, ..answer });
+        let before = last.map(|last| last.configured);
+        let loaded = answer.configured.loaded;
+        let configured = Configured::heard(before, loaded, (answer.sent, answer.through));
+        it.answers.push(Answer { took, configured, ..answer });
         self.later(5, Event::Weir(weir, OfWeir::AnswersHeard));
         self.wake(weir);
         let rest = FLOOR.saturating_sub(Micros::try_from(took.as_micros()).unwrap_or(FLOOR));

@@ -94,7 +94,6 @@ pub(crate) enum ClockStep {
     },
     Answered {
         answer: Answer,
-        synchronous: Option<i64>,
     },
     Failed,
 }
@@ -120,7 +119,9 @@ pub(crate) enum OfClient {
     /// The cycle gets to its server.
     Arrives { number: usize, to: Sent },
     /// The read behind a guard takes its snapshot.
-    Snapshot { number: usize, to: Sent, replay: Option<u64> },
+    Snapshot { number: usize, to: Sent, value: Option<String> },
+    /// A guard waits for its replica, until then.
+    Looks { number: usize, to: Sent, until: Micros },
     /// The answer is there.
     Ends { number: usize, end: End },
     /// A token of another session.
@@ -135,9 +136,18 @@ pub(crate) struct Sent {
     pub(crate) run: u64,
     pub(crate) primary: bool,
     pub(crate) epoch: Epoch,
-    /// When it was opened, and whether its role made commits asynchronous then.
+    /// When it was opened, and what of `synchronous_commit` it was opened with.
     pub(crate) opened: Micros,
-    pub(crate) off: bool,
+    pub(crate) default: Default,
+}
+
+/// What a server's sessions have for `synchronous_commit` where they don't say otherwise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Default {
+    /// What the configuration says; it said so when the server was opened.
+    Configured { off: bool },
+    /// `off`, by what the role has of its own.
+    RoleOff,
 }
 
 /// What a server answered.
@@ -152,7 +162,7 @@ pub(crate) enum End {
     /// The connection broke.
     Broken,
     /// A guard's position, and what its read showed.
-    Guarded { replay: Option<u64>, shown: Bits },
+    Guarded { value: Option<String>, shown: Bits },
 }
 
 struct Entry {

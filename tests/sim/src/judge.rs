@@ -71,7 +71,7 @@ impl World {
             if !self.survived(commit) {
                 continue;
             }
-            if self.is_of_an_unknown_primary(client, &cycle, commit) {
+            if self.is_of_an_unknown_primary(&cycle, commit) {
                 self.cover.add("reads of a Weir that knows no newer primary");
                 continue;
             }
@@ -128,16 +128,9 @@ impl World {
         )
     }
 
-    /// Whether its Weir could not know, when it decided, that there is another primary.
-    fn is_unaware(&self, cycle: &Running) -> bool {
-        cycle.decided.is_none_or(|decided| decided.highest < Some(self.true_timeline()))
-    }
-
-    /// Whether the commit was made on a timeline that its Weir took for nobody's yet.
-    fn is_of_an_unknown_primary(&self, client: usize, cycle: &Running, commit: usize) -> bool {
-        let now = self.weirs[self.clients[client].weir].highest;
-        let highest = cycle.decided.map_or(now, |decided| decided.highest);
-        Some(self.wal.timeline(self.wal.commits[commit].branch)) > highest
+    /// Whether the commit was made on a timeline that its Weir took for nobody's when it sent the cycle.
+    fn is_of_an_unknown_primary(&self, cycle: &Running, commit: usize) -> bool {
+        Some(self.wal.timeline(self.wal.commits[commit].branch)) > cycle.highest
     }
 
     /// A replica is no older than `max_lag` said when the read was decided.
@@ -147,7 +140,7 @@ impl World {
         let Some(bound) = wishes.max_lag.filter(|_| wishes.route == Route::Auto) else { return };
         let bound = u64::try_from(bound.as_micros()).unwrap_or(u64::MAX);
         let Some(limit) = decided.at.checked_sub(bound) else { return };
-        if self.is_unaware(cycle) {
+        if cycle.highest < Some(self.true_timeline()) {
             return;
         }
         let old = |number: &usize| {

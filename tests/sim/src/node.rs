@@ -5,6 +5,7 @@ use policy::cluster::Observed;
 use policy::lag::{Marks, Positions};
 
 use crate::bits::Bits;
+use crate::event::Default;
 use crate::wal::{GEOMETRY, Micros, Place, Wal, inserting_at};
 
 /// What a node does.
@@ -119,7 +120,7 @@ impl Node {
 
     /// The commits that a snapshot taken now shows.
     pub(crate) fn shows(&self, wal: &Wal) -> Bits {
-        let (place, mut shown) = (self.place(wal), Bits::default());
+        let (place, mut shown) = (self.place(wal), Bits::new());
         for (number, commit) in wal.commits.iter().enumerate() {
             let own = self.role == Role::Primary && commit.branch == self.branch;
             if wal.has(place, commit) && (commit.visible.is_some() || !own) {
@@ -160,8 +161,8 @@ impl Node {
         Lsn(inserting_at(wal.end(self.branch))).round_insert(GEOMETRY)
     }
 
-    /// `pg_conf_load_time()`, if nothing makes commits asynchronous by default.
-    pub(crate) fn synchronous(&self) -> Option<i64> {
-        (!self.conf_off && !self.role_off).then_some(self.loaded)
+    /// What a server that is opened now has for `synchronous_commit`.
+    pub(crate) const fn default(&self) -> Default {
+        if self.role_off { Default::RoleOff } else { Default::Configured { off: self.conf_off } }
     }
 }

@@ -11,7 +11,7 @@ use policy::{
 use sql::Class;
 
 use crate::client::{Attempt, Decided, Outcome, Step, Waiting};
-use crate::event::{Event, OfClient, OfWeir, Sent};
+use crate::event::{Default, Event, OfClient, OfWeir, Sent};
 use crate::wal::Micros;
 use crate::weir::{OPENING, node_of};
 use crate::world::World;
@@ -28,10 +28,9 @@ impl Load for Idle {
 impl World {
     /// Finds a place for the client's cycle.
     pub(crate) fn place(&mut self, client: usize) {
-        let (weir, now) = (self.clients[client].weir, self.now);
-        let Some(cycle) = self.clients[client].cycle.as_mut() else { return };
+        let weir = self.clients[client].weir;
+        let Some(cycle) = self.clients[client].cycle.as_ref() else { return };
         let (number, step, first) = (cycle.number, cycle.step, cycle.attempt == Attempt::First);
-        cycle.since = now;
         if let Some(lease) = self.clients[client].lease {
             self.place_held(client, number, lease);
             return;
@@ -88,7 +87,8 @@ impl World {
         let newest = weir.answers.newest().filter(|answer| answer.epoch == topology.epoch);
         let pace = match cycle.attempt {
             Attempt::First => {
-                newest.map(|answer| Pace { newest: answer.fence(), took: answer.took })
+                let awaits = it.session.awaits(weir.scopes[it.scope].newest);
+                newest.map(|answer| Pace { newest: answer.to(awaits), took: answer.took })
             }
             Attempt::Answered | Attempt::Unproven => None,
             Attempt::Elsewhere if topology.primary().is_none() => None,
@@ -102,7 +102,7 @@ impl World {
             answers: &weir.answers,
             waited: Duration::from_micros(now - cycle.since),
         };
-        let may_guard = cycle.attempt != Attempt::Unproven && class <= Class::PrimaryRead;
+        let may_guard = cycle.attempt != Attempt::Unproven && class == Class::Read;
         let level = (it.wishes.consistency, None);
         let scope = weir.scopes[it.scope].newest;
         let ask = Ask {
@@ -117,6 +117,7 @@ impl World {
             now: instant,
         };
         let decision = decide(&ask, &topology, &Idle, draw);
+        let silent = it.wishes.max_lag.and_then(|bound| topology.silent_for(bound, instant));
         let chosen = match decision.target {
             Target::Primary(node) | Target::Replica(node) => topology.node(node),
             Target::Wait(_) | Target::Refuse(_) => None,
@@ -126,8 +127,7 @@ impl World {
             at: now,
             instant,
             epoch: topology.epoch,
-            led: topology.primary().is_some(),
-            highest: weir.highest,
+            led: topology.primary().is_some() && silent.is_none(),
             guard: decision.guard,
             reason: decision.reason,
         });
@@ -152,7 +152,7 @@ impl World {
             }
             Wait::Ticket => {
                 self.cover.add("waits for a ticket");
-                self.wait(client, (Waiting::Ticket, Some(Attempt::Answered)), micros(patience) * 2);
+                self.wait(client, (Waiting::Ticket, Some(Attempt::Answered)), micros(patience));
             }
             Wait::Replay(rest) => {
                 self.cover.add("waits for replay");
@@ -258,7 +258,7 @@ impl World {
             primary,
             epoch,
             opened: idle.map_or(0, |idle| idle.opened),
-            off: idle.is_some_and(|idle| idle.off),
+            default: idle.map_or(Default::RoleOff, |idle| idle.default),
         };
         let pause = if idle.is_some() { 20 } else { self.random.about(OPENING) };
         self.later(pause, Event::Client(client, OfClient::Sends { number, to }));

@@ -4,14 +4,15 @@ use std::time::Duration;
 
 use policy::reports::Reports;
 use policy::session::{CommitDefault, LastCommand, Seen, ServedBy, TakeTicket};
-use policy::{Consistency, Fence, Proof};
+use policy::{Consistency, Fence, Lsn, Proof};
 use sql::Class;
 use wire::TxStatus;
 
 use crate::bits::Bits;
 use crate::client::{Attempt, Outcome, Step};
-use crate::event::{Cycle, End, Event, OfClient, OfWeir, Sent};
+use crate::event::{Cycle, Default, End, Event, OfClient, OfWeir, Sent};
 use crate::node::Role;
+use crate::wal::Micros;
 use crate::weir::{Idle, id};
 use crate::world::World;
 
@@ -30,9 +31,9 @@ impl World {
                 return;
             }
             let node = &self.nodes[to.node];
-            (to.run, to.opened, to.off) = (node.run, self.now, node.role_off);
-            let Sent { run, primary, epoch, opened, off, .. } = to;
-            self.weirs[weir].idle[to.node] = Some(Idle { run, primary, epoch, opened, off });
+            (to.run, to.opened, to.default) = (node.run, self.now, node.default());
+            let Sent { run, primary, epoch, opened, default, .. } = to;
+            self.weirs[weir].idle[to.node] = Some(Idle { run, primary, epoch, opened, default });
         }
         let epoch = self.weirs[weir].topology.epoch;
         if to.primary && to.epoch != epoch {
@@ -41,8 +42,9 @@ impl World {
             return;
         }
         self.judge_sent(client, to);
+        let highest = self.weirs[weir].highest;
         if let Some(cycle) = self.running(client, number) {
-            cycle.to = Some(to);
+            (cycle.to, cycle.highest) = (Some(to), highest);
         }
         let way = self.random.about(self.nodes[to.node].way);
         self.later(way, Event::Client(client, OfClient::Arrives { number, to }));
@@ -61,10 +63,9 @@ impl World {
         let node = &self.nodes[to.node];
         match (node.role, step) {
             (_, Step::Read) if guard.is_some() && !to.primary => {
-                let replay = (node.role == Role::Standby).then_some(node.replay);
-                let pause = self.random.below(400);
-                let snapshot = OfClient::Snapshot { number, to, replay };
-                self.later(pause, Event::Client(client, snapshot));
+                let waits = guard.and_then(|guard| guard.waits).unwrap_or_default();
+                let until = self.now + u64::try_from(waits.as_micros()).unwrap_or_default();
+                self.looks(client, number, (to, until));
             }
             (role, Step::Read | Step::PrimaryRead) => {
                 let (shown, of_primary) = (node.shows(&self.wal), role == Role::Primary);
@@ -85,7 +86,10 @@ impl World {
         self.judge_write(client, to);
         let node = &mut self.nodes[to.node];
         let branch = node.branch;
-        let default = !(node.conf_off || to.off);
+        let default = match to.default {
+            Default::RoleOff => false,
+            Default::Configured { .. } => !node.conf_off,
+        };
         let sync = self.clients[client].sync.unwrap_or(default);
         let within = self.clients[client].lease.is_some();
         if step == Step::Write {
@@ -108,18 +112,42 @@ impl World {
         self.answer(me, to.node, End::Done { commit: None });
     }
 
+    /// A guard's question, and the snapshot of the read behind it, some time later.
+    ///
+    /// From 19 on the replica waits for its replay by itself (`WAIT FOR LSN`).
+    pub(crate) fn looks(&mut self, client: usize, number: usize, (to, until): (Sent, Micros)) {
+        let Some(cycle) = self.running(client, number) else { return };
+        let Some(guard) = cycle.decided.and_then(|decided| decided.guard) else { return };
+        let node = &self.nodes[to.node];
+        let standby = node.role == Role::Standby && self.runs(to.node, to.run);
+        let passed = node.replay >= guard.fence.lsn.0;
+        let value = match (standby, guard.waits, passed) {
+            (false, None, _) => None,
+            (false, Some(_), _) => Some("not in recovery".to_owned()),
+            (true, None, _) => Some(Lsn(node.replay).to_string()),
+            (true, Some(_), true) => Some("success".to_owned()),
+            (true, Some(_), false) if self.now >= until => Some("timeout".to_owned()),
+            (true, Some(_), false) => {
+                self.later(200, Event::Client(client, OfClient::Looks { number, to, until }));
+                return;
+            }
+        };
+        let pause = self.random.below(400);
+        self.later(pause, Event::Client(client, OfClient::Snapshot { number, to, value }));
+    }
+
     pub(crate) fn snapshot(
         &mut self,
         client: usize,
         number: usize,
-        (to, replay): (Sent, Option<u64>),
+        (to, value): (Sent, Option<String>),
     ) {
         let (now, me) = (self.now, Some(Cycle { client, number }));
         if let Some(cycle) = self.running(client, number) {
             cycle.snapshot = now;
         }
         let end = if self.runs(to.node, to.run) {
-            End::Guarded { replay, shown: self.nodes[to.node].shows(&self.wal) }
+            End::Guarded { value, shown: self.nodes[to.node].shows(&self.wal) }
         } else {
             End::Broken
         };
@@ -146,7 +174,7 @@ impl World {
                 }
                 self.read(client, (to, of_primary), &shown);
             }
-            End::Guarded { replay, shown } => self.guarded(client, to, (replay, &shown)),
+            End::Guarded { value, shown } => self.guarded(client, to, (value, &shown)),
             End::Done { commit } => {
                 self.settle(client, to);
                 if let Some(commit) = commit {
@@ -182,17 +210,17 @@ impl World {
     }
 
     /// A guard and its read were answered: only if it proves something the read counts.
-    fn guarded(&mut self, client: usize, to: Sent, (replay, shown): (Option<u64>, &Bits)) {
+    fn guarded(&mut self, client: usize, to: Sent, (value, shown): (Option<String>, &Bits)) {
         let weir = self.clients[client].weir;
         let Some(cycle) = self.clients[client].cycle.as_mut() else { return };
         let Some((decided, guard)) = cycle.decided.and_then(|it| Some((it, it.guard?))) else {
             return;
         };
-        let value = replay.map(|replay| policy::Lsn(replay).to_string());
         let it = &mut self.weirs[weir];
         let proof =
             guard.judge(value.as_deref().map(str::as_bytes), decided.epoch, it.topology.epoch);
         let age = decided.instant.saturating_duration_since(guard.flushed);
+        let age = age + guard.waits.unwrap_or_default();
         it.guards.note(id(to.node), age, proof);
         self.note(|| format!("client {client}: the guard for {guard:?} says {proof:?}"));
         match proof {
@@ -225,7 +253,9 @@ impl World {
         let at = |moment| self.base + weir.offset + Duration::from_micros(moment);
         let open = step == Step::Begin
             || (it.lease.is_some() && !matches!(step, Step::Commit | Step::Rollback));
-        let synchronously = to.primary && weir.answers.commits_synchronously(at(to.opened));
+        let synchronously = to.primary
+            && to.default == Default::Configured { off: false }
+            && weir.answers.are_as_of(at(to.opened));
         let (class, why) = step.class();
         let effects = step.effects();
         let seen = Seen {

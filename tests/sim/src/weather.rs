@@ -28,6 +28,8 @@ pub(crate) struct Weather {
     pub(crate) roles: bool,
     /// How much of a wall clock's jumps takes place: none, in a run that shows that none matters.
     pub(crate) jumps: i64,
+    /// `server_version_num` of all nodes: from 19 on they wait for their replay by themselves.
+    pub(crate) version: u32,
     pub(crate) timing: Timing,
     /// How long Weir's monitor waits for an answer.
     pub(crate) patience: Micros,
@@ -60,8 +62,9 @@ impl Weather {
             confirmed: if random.chance(25) { random.pick(&[500, 5_000, 50_000]) } else { 0 },
             strangers: random.pick(&[20_000, 100_000, 500_000]),
             usurpers: random.chance(25),
-            roles: false,
+            roles: true,
             jumps: 1,
+            version: random.pick(&[150_018, 190_000]),
             timing: Timing {
                 probe_timeout: Duration::from_micros(patience),
                 dispute_hold: Duration::from_millis(random.pick(&[500, 3000])),

@@ -58,8 +58,7 @@ pub(crate) struct Idle {
     pub(crate) primary: bool,
     pub(crate) epoch: Epoch,
     pub(crate) opened: Micros,
-    /// Whether its role made commits asynchronous when it was opened.
-    pub(crate) off: bool,
+    pub(crate) default: crate::event::Default,
 }
 
 /// One node's probe.
@@ -151,9 +150,10 @@ impl World {
             OfWeir::ClockLost(node) => self.urge(weir, node),
             OfWeir::Lost(node) => {
                 let now = self.at(weir, self.now);
-                self.weirs[weir].cluster.lost(id(node), now);
                 self.urge(weir, node);
-                self.publish(weir);
+                if self.weirs[weir].cluster.lost(id(node), now) {
+                    self.publish(weir);
+                }
             }
         }
     }
@@ -192,6 +192,7 @@ impl World {
                     sent: self.at(weir, seen.sent),
                     system: seen.system,
                     started: seen.started,
+                    version: self.weather.version,
                     state: seen.state,
                 };
                 self.weirs[weir].cluster.observe(id(node), observation)

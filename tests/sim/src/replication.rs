@@ -180,7 +180,7 @@ impl World {
         if let Some(node) = self.crown.node
             && self.nodes[node].is_primary()
         {
-            let sync = self.random.chance(50);
+            let sync = self.weather.steady || self.random.chance(50);
             self.wal.append(self.nodes[node].branch, &mut self.random);
             self.begin_commit(node, None, sync);
         }

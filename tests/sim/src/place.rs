@@ -55,7 +55,7 @@ impl World {
             self.outcome(client, Outcome::Lost);
             return;
         }
-        self.later(20, Event::Client(client, OfClient::Sends { number, to: lease }));
+        self.sends(client, number, lease);
     }
 
     /// Decides, and does what was decided.

@@ -36,7 +36,7 @@ impl World {
             self.weirs[weir].idle[to.node] = Some(Idle { run, primary, epoch, opened, default });
         }
         let epoch = self.weirs[weir].topology.epoch;
-        if to.primary && to.epoch != epoch {
+        if to.primary && to.epoch != epoch && self.clients[client].lease.is_none() {
             // Another primary by now: where to is decided anew.
             self.place_anew(client);
             return;
@@ -310,7 +310,15 @@ impl World {
         let it = &self.clients[client];
         let weir = &self.weirs[it.weir];
         let fence = weir.answers.covering(it.session.newest_own()).map(policy::Answer::fence);
-        let stands_for = it.cycle.as_ref().map(|cycle| cycle.must.clone());
+        // A Weir that knows no newer primary gives no word for what was committed there.
+        let known = |commit: &usize| {
+            Some(self.wal.timeline(self.wal.commits[*commit].branch)) <= weir.highest
+        };
+        let stands_for = it.cycle.as_ref().map(|cycle| {
+            let mut known_ones = Bits::new();
+            cycle.must.without(&Bits::new()).filter(known).for_each(|it| known_ones.add(it));
+            known_ones
+        });
         let (Some(fence), Some(system)) = (fence, weir.topology.system) else {
             self.outcome(client, Outcome::Refused);
             return;

@@ -2,11 +2,11 @@
 
 use policy::Lsn;
 use policy::cluster::Observed;
-use policy::lag::{Marks, Positions};
+use policy::lag::{Marks, Positions, Xid};
 
 use crate::bits::Bits;
 use crate::event::Default;
-use crate::wal::{GEOMETRY, Micros, Place, Wal, inserting_at};
+use crate::wal::{Commit, GEOMETRY, Micros, Place, Wal, inserting_at};
 
 /// What a node does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -137,12 +137,28 @@ impl Node {
                 timeline: wal.timeline(self.branch),
                 flush: Lsn(self.flush),
                 mark: self.mark(wal, marks),
+                xmax: self.ended(wal),
             },
             Role::Standby => Observed::Standby {
                 timeline: (self.source == Source::Stream).then(|| wal.timeline(self.branch)),
                 replay: Some(Lsn(self.replay)),
+                xmin: self.ended(wal),
             },
         }
+    }
+
+    /// Below which all transactions that have ended here are: they are numbered as they commit.
+    ///
+    /// Transactions that commit in another order than they began are not modelled. On one branch commits
+    /// stand in the order of their numbers, so those that a standby has replayed are all below as well.
+    fn ended(&self, wal: &Wal) -> Xid {
+        let place = self.place(wal);
+        let ended = |commit: &Commit| {
+            let own = self.role == Role::Primary && commit.branch == self.branch;
+            wal.has(place, commit) && (commit.visible.is_some() || !own)
+        };
+        let newest = wal.commits.iter().rposition(ended);
+        Xid(newest.map_or(1, |newest| u64::try_from(newest).unwrap_or(u64::MAX) + 2))
     }
 
     /// A primary's mark, by the positions that one connection sees.

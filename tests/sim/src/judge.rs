@@ -79,6 +79,10 @@ impl World {
                 // A standby showed it while its primary still waited.
                 continue;
             }
+            if self.wal.commits[commit].reloaded {
+                self.cover.add("GAP: own commits that a reload made asynchronous");
+                return;
+            }
             if let Some(gap) = self.gap(client, (to, of_primary), &cycle) {
                 self.cover.add(gap);
                 return;

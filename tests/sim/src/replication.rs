@@ -127,7 +127,14 @@ impl World {
         let branch = self.nodes[node].branch;
         let end = self.wal.append(branch, &mut self.random);
         let waits = sync && self.weather.confirmed > 0;
-        self.wal.commits.push(Commit { branch, end, flushed: None, visible: None, lost: false });
+        self.wal.commits.push(Commit {
+            branch,
+            end,
+            flushed: None,
+            visible: None,
+            lost: false,
+            reloaded: false,
+        });
         let commit = self.wal.commits.len() - 1;
         let primary = &mut self.nodes[node];
         primary.unflushed.push(commit);

@@ -103,6 +103,11 @@ impl World {
         };
         if commits {
             self.begin_commit(to.node, me, sync);
+            let believed = to.default == Default::Configured { off: false };
+            let reloaded = believed && !sync && self.clients[client].sync.is_none();
+            if let Some(commit) = self.wal.commits.last_mut() {
+                commit.reloaded = reloaded;
+            }
             return;
         }
         if step == Step::Rollback {

@@ -39,6 +39,8 @@ pub(crate) struct Commit {
     pub(crate) visible: Option<Micros>,
     /// It was not on disk when the primary crashed.
     pub(crate) lost: bool,
+    /// A reload made it asynchronous behind the back of the Weir that opened its server.
+    pub(crate) reloaded: bool,
 }
 
 /// What a node has: a branch up to a position.

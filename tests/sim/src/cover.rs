@@ -36,7 +36,8 @@ impl Cover {
 }
 
 /// What must have happened in a hundred seeds, far below what does; a run that tries less proves little.
-const AT_LEAST: [(&str, u64); 22] = [
+const AT_LEAST: [(&str, u64); 23] = [
+    (crate::judge::SERVED_AGAIN, 60),
     ("asynchronous commits", 5_000),
     ("commits that wait for a standby", 500),
     ("dead receivers", 50),

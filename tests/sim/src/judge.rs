@@ -12,6 +12,9 @@ use crate::node::{Node, Role, Source};
 use crate::weir::id;
 use crate::world::World;
 
+/// What nearly every run ends with.
+pub(crate) const SERVED_AGAIN: &str = "calms in which replicas serve again";
+
 impl World {
     /// A cycle leaves a Weir: where to is what its topology says, and only reads go to replicas.
     pub(crate) fn judge_sent(&mut self, client: usize, to: Sent) {
@@ -189,7 +192,7 @@ impl World {
         }
     }
 
-    /// The end of a run: nothing is left open, and replicas served again when all was mended.
+    /// The end of a run: nothing is left open; whether replicas served again when all was mended.
     pub(crate) fn judge_end(&mut self) {
         if let Some(number) = self.outcomes.iter().position(Option::is_none) {
             self.violated("one outcome", format!("cycle {number} never had one"));
@@ -197,9 +200,13 @@ impl World {
         let (replicas, primary) = self.calm;
         let streams = |node: &Node| node.role == Role::Standby && node.source == Source::Stream;
         let may_serve = self.nodes.iter().any(streams);
-        if may_serve && primary + replicas >= 20 && replicas == 0 {
-            let what = format!("{primary} reads in the calm, and the primary served them all");
-            self.violated("replicas serve when all is well", what);
+        if may_serve && primary + replicas >= 20 {
+            // Not every one: a standing transaction's WAL may keep fences out of reach.
+            self.cover.add(if replicas > 0 {
+                SERVED_AGAIN
+            } else {
+                "calms served by the primary alone"
+            });
         }
     }
 

@@ -32,6 +32,7 @@ impl World {
         let node = &mut self.nodes[number];
         node.up = false;
         node.unflushed.clear();
+        node.promised = 0;
         self.connections_break(number);
     }
 

@@ -85,7 +85,8 @@ pub(crate) struct Running {
     /// What a read must show.
     pub(crate) must: Bits,
     pub(crate) decided: Option<Decided>,
-    /// Over which connection it went, and the newest timeline that its Weir knew a primary of then.
+    /// Over which connection it went, and the newest timeline that its Weir knew a
+    /// primary of when it was decided.
     pub(crate) to: Option<Sent>,
     pub(crate) highest: Option<Timeline>,
 }

@@ -84,6 +84,7 @@ impl World {
         let instant = self.base + weir.offset + Duration::from_micros(now);
         let topology = Rc::clone(&weir.topology);
         let Some(cycle) = it.cycle.as_mut() else { return on_primary(&topology, Reason::Local) };
+        cycle.highest = weir.highest;
         let newest = weir.answers.newest().filter(|answer| answer.epoch == topology.epoch);
         let pace = match cycle.attempt {
             Attempt::First => {

@@ -42,9 +42,13 @@ impl World {
             return;
         }
         self.judge_sent(client, to);
+        let held = self.clients[client].lease.is_some();
         let highest = self.weirs[weir].highest;
         if let Some(cycle) = self.running(client, number) {
-            (cycle.to, cycle.highest) = (Some(to), highest);
+            cycle.to = Some(to);
+            if held {
+                cycle.highest = highest;
+            }
         }
         let way = self.random.about(self.nodes[to.node].way);
         self.later(way, Event::Client(client, OfClient::Arrives { number, to }));

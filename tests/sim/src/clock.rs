@@ -165,7 +165,11 @@ impl World {
             flush: Lsn(it.flush),
             mark,
             took: Duration::ZERO,
-            configured: Configured::heard(None, loaded, (sent, asked.through)),
+            configured: Configured::heard(
+                None,
+                (loaded, it.insert(&self.wal)),
+                (sent, asked.through),
+            ),
         };
         let way = self.random.about(way);
         self.clock_plans(weir, ClockStep::Answered { answer }, way);
@@ -184,7 +188,8 @@ impl World {
         let last = it.answers.newest().filter(|last| last.epoch == term.epoch);
         let before = last.map(|last| last.configured);
         let loaded = answer.configured.loaded;
-        let configured = Configured::heard(before, loaded, (answer.sent, answer.through));
+        let configured =
+            Configured::heard(before, (loaded, answer.insert), (answer.sent, answer.through));
         it.answers.push(Answer { took, configured, ..answer });
         self.later(5, Event::Weir(weir, OfWeir::AnswersHeard));
         self.wake(weir);

@@ -155,7 +155,8 @@ impl Clock {
         let row = link.ask(statement).await?;
         let last = self.answers.borrow().newest().filter(|last| last.epoch == term.epoch).copied();
         let mark = marks.mark(positions(&row)?);
-        let answer = Answer { mark, ..answer(&row, term, (through, sent), last)? };
+        let newest = (now(), *self.tickets.borrow());
+        let answer = Answer { mark, ..answer(&row, term, (through, sent), (last, newest))? };
         if answer.timeline != term.timeline {
             return Err(Stop::OtherTimeline(answer.timeline));
         }
@@ -212,7 +213,7 @@ fn answer(
     row: &Row,
     term: &Term,
     (through, sent): (Ticket, Instant),
-    last: Option<Answer>,
+    (last, newest): (Option<Answer>, (Instant, Ticket)),
 ) -> Result<Answer, LinkError> {
     let before = last.map(|last| last.configured);
     let Positions { insert, flush, .. } = positions(row)?;
@@ -225,7 +226,7 @@ fn answer(
         flush,
         mark: flush,
         took: now().saturating_duration_since(sent),
-        configured: Configured::heard(before, (row.try_get("loaded")?, insert), (sent, through)),
+        configured: Configured::heard(before, (row.try_get("loaded")?, insert), through, newest),
     })
 }
 

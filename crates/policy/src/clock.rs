@@ -72,14 +72,15 @@ impl Tickets {
 /// A time in which the primary's configuration was the same, and with it what its servers were opened with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Configured {
-    /// When it was first seen so; what servers were opened with earlier may have changed since.
+    /// When it was known to be so; what servers were opened with earlier may have changed since.
     pub since: Instant,
     /// The newest ticket at that moment; what ended before may have done so under another.
     pub after: Ticket,
     /// `pg_conf_load_time()`, microseconds.
     pub loaded: i64,
-    /// The insert position then: it covers all that ended before, however that was committed.
-    pub covers: Lsn,
+    /// An insert position of later: it covers all that ended before, however that was committed. Until
+    /// one is known, nothing is covered by less.
+    pub covers: Option<Lsn>,
 }
 
 /// What the primary said, and for which tickets.
@@ -118,12 +119,11 @@ impl Answer {
     /// behind a newer ticket, so no fence is below the position that covers all of that time.
     #[must_use]
     pub fn covers(&self, wal: Wal, ticket: Ticket) -> Fence {
-        match wal {
-            Wal::Flushed if ticket > self.configured.after => {
-                let lsn = self.flush.max(self.configured.covers);
-                Fence { timeline: self.timeline, lsn }
+        match (wal, self.configured.covers) {
+            (Wal::Flushed, Some(before)) if ticket > self.configured.after => {
+                Fence { timeline: self.timeline, lsn: self.flush.max(before) }
             }
-            Wal::Flushed | Wal::Inserted => self.fence(),
+            (Wal::Flushed | Wal::Inserted, _) => self.fence(),
         }
     }
 
@@ -263,14 +263,23 @@ impl Answers {
 
 impl Configured {
     /// What an answer says of it, given the last one of the same primary.
+    ///
+    /// `through` are the tickets that its `insert` position covers, `newest` is the newest one `now`, when the
+    /// answer is there: until then tickets were taken by what was known before.
     #[must_use]
     pub fn heard(
         before: Option<Self>,
         (loaded, insert): (i64, Lsn),
-        (sent, through): (Instant, Ticket),
+        through: Ticket,
+        (now, newest): (Instant, Ticket),
     ) -> Self {
-        let same = before.filter(|before| before.loaded == loaded);
-        same.unwrap_or(Self { since: sent, after: through, loaded, covers: insert })
+        match before.filter(|before| before.loaded == loaded) {
+            Some(same) if same.covers.is_none() && through >= same.after => {
+                Self { covers: Some(insert), ..same }
+            }
+            Some(same) => same,
+            None => Self { since: now, after: newest, loaded, covers: None },
+        }
     }
 }
 
@@ -293,7 +302,7 @@ mod tests {
                 since: start(),
                 after: Ticket(u64::MAX),
                 loaded: 1,
-                covers: Lsn(0),
+                covers: Some(Lsn(0)),
             },
         }
     }
@@ -371,7 +380,7 @@ mod tests {
     }
 
     fn configured(after: u64) -> Configured {
-        Configured { since: start(), after: Ticket(after), loaded: 1, covers: Lsn(0) }
+        Configured { since: start(), after: Ticket(after), loaded: 1, covers: Some(Lsn(0)) }
     }
 
     #[test]
@@ -388,9 +397,13 @@ mod tests {
         // It may have ended under another configuration.
         assert_eq!(covers(5, tickets(5, 0)), Ok(Some(200)));
         // So may one of its scope that it hides.
-        let before = Configured { covers: Lsn(250), ..configured(4) };
+        let before = Configured { covers: Some(Lsn(250)), ..configured(4) };
         let hiding = Answer { configured: before, ..answer(5, 1, 200) };
         assert_eq!(hiding.covers(Wal::Flushed, Ticket(5)).lsn, Lsn(250));
+        // Until that is known, nothing is covered by less than all.
+        let unknown = Configured { covers: None, ..configured(4) };
+        let hiding = Answer { configured: unknown, ..answer(5, 1, 200) };
+        assert_eq!(hiding.covers(Wal::Flushed, Ticket(5)).lsn, Lsn(200));
         // Either may be pending, and then nothing is known.
         assert_eq!(covers(0, tickets(6, 5)), Err(Ticket(6)));
         assert_eq!(covers(0, tickets(5, 7)), Err(Ticket(7)));
@@ -419,14 +432,20 @@ mod tests {
 
     #[test]
     fn the_configuration_is_the_same_for_as_long_as_it_was_not_loaded_again() {
-        let (sent, later) = (start(), start() + ms(10));
-        let covers = Lsn(100);
-        let first = Configured::heard(None, (7, covers), (sent, Ticket(3)));
-        assert_eq!(first, Configured { since: sent, after: Ticket(3), loaded: 7, covers });
-        assert_eq!(Configured::heard(Some(first), (7, Lsn(200)), (later, Ticket(9))), first);
-        let covers = Lsn(200);
-        let reloaded = Configured::heard(Some(first), (8, covers), (later, Ticket(9)));
-        assert_eq!(reloaded, Configured { since: later, after: Ticket(9), loaded: 8, covers });
+        let (then, later) = (start(), start() + ms(10));
+        let heard = |before, loaded, insert, through, now: (Instant, u64)| {
+            let newest = (now.0, Ticket(now.1));
+            Configured::heard(before, (loaded, Lsn(insert)), Ticket(through), newest)
+        };
+        // Tickets up to 5 were taken before it was known, and this answer covers but three of them.
+        let first = heard(None, 7, 100, 3, (then, 5));
+        assert_eq!(first, Configured { since: then, after: Ticket(5), loaded: 7, covers: None });
+        assert_eq!(heard(Some(first), 7, 150, 4, (later, 9)), first);
+        let covered = Configured { covers: Some(Lsn(200)), ..first };
+        assert_eq!(heard(Some(first), 7, 200, 5, (later, 9)), covered);
+        assert_eq!(heard(Some(covered), 7, 300, 9, (later, 9)), covered);
+        let reloaded = Configured { since: later, after: Ticket(12), loaded: 8, covers: None };
+        assert_eq!(heard(Some(covered), 8, 300, 11, (later, 12)), reloaded);
     }
 
     #[test]
@@ -435,7 +454,7 @@ mod tests {
         let mut answers = Answers::default();
         assert!(!answers.are_as_of(start));
         let configured =
-            Configured { since: start + ms(5), after: Ticket(0), loaded: 1, covers: Lsn(0) };
+            Configured { since: start + ms(5), after: Ticket(0), loaded: 1, covers: Some(Lsn(0)) };
         answers.push(Answer { configured, ..answer(5, 1, 200) });
         assert!(!answers.are_as_of(start + ms(4)));
         assert!(answers.are_as_of(start + ms(5)));

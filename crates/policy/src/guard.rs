@@ -334,7 +334,7 @@ mod tests {
                     since: start,
                     after: Ticket(0),
                     loaded: 1,
-                    covers: Lsn(0),
+                    covers: Some(Lsn(0)),
                 },
             });
         }

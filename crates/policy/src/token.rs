@@ -159,7 +159,12 @@ mod tests {
             flush: Lsn(insert),
             mark: Lsn(insert),
             took: ms(1),
-            configured: Configured { since: start(), after: Ticket(0), loaded: 1, covers: Lsn(0) },
+            configured: Configured {
+                since: start(),
+                after: Ticket(0),
+                loaded: 1,
+                covers: Some(Lsn(0)),
+            },
         }
     }
 

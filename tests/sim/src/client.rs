@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use policy::session::Session;
-use policy::{Consistency, Guard, Preferences, Reason, Timeline};
+use policy::{Consistency, Fence, Guard, Preferences, Reason, Timeline};
 use sql::{Chain, Class, Effect, TxModes, Why};
 
 use crate::bits::Bits;
@@ -101,8 +101,11 @@ pub(crate) struct Decided {
     pub(crate) led: bool,
     pub(crate) guard: Option<Guard>,
     pub(crate) reason: Reason,
-    /// When the probe was sent by which the chosen node was judged.
+    /// When the probe was sent by which the chosen node was judged, and how far it was then.
     pub(crate) observed: Option<Instant>,
+    pub(crate) position: Option<Fence>,
+    /// The guard only proves that the node of a new server is what was measured.
+    pub(crate) of_life: bool,
 }
 
 /// How a cycle ended.

@@ -168,6 +168,7 @@ impl World {
             configured: Configured::heard(
                 None,
                 (loaded, it.insert(&self.wal)),
+                asked.through,
                 (sent, asked.through),
             ),
         };
@@ -188,8 +189,8 @@ impl World {
         let last = it.answers.newest().filter(|last| last.epoch == term.epoch);
         let before = last.map(|last| last.configured);
         let loaded = answer.configured.loaded;
-        let configured =
-            Configured::heard(before, (loaded, answer.insert), (answer.sent, answer.through));
+        let newest = (now, it.newest);
+        let configured = Configured::heard(before, (loaded, answer.insert), answer.through, newest);
         it.answers.push(Answer { took, configured, ..answer });
         self.later(5, Event::Weir(weir, OfWeir::AnswersHeard));
         self.wake(weir);

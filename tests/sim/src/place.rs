@@ -125,6 +125,10 @@ impl World {
         };
         cycle.decided = Some(Decided {
             observed: chosen.and_then(|node| node.observed),
+            // As of a moment that no probe is younger than: whoever opens a server has to prove it.
+            position: chosen
+                .and_then(|node| node.outlived_by(instant + Duration::from_secs(3_600))),
+            of_life: false,
             at: now,
             instant,
             epoch: topology.epoch,

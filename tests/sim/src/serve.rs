@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use policy::reports::Reports;
 use policy::session::{CommitDefault, LastCommand, Seen, ServedBy, TakeTicket};
-use policy::{Consistency, Fence, Lsn, Proof};
+use policy::{Consistency, Fence, Guard, Lsn, Proof};
 use sql::Class;
 use wire::TxStatus;
 
@@ -31,6 +31,11 @@ impl World {
                 return;
             }
             let node = &self.nodes[to.node];
+            if to.primary && node.role == Role::Standby {
+                // It says so when it is logged in to (`in_hot_standby`).
+                self.could_not_open(client, to);
+                return;
+            }
             (to.run, to.opened, to.default) = (node.run, self.now, node.default());
             let Sent { run, primary, epoch, opened, default, .. } = to;
             self.weirs[weir].idle[to.node] = Some(Idle { run, primary, epoch, opened, default });
@@ -42,6 +47,7 @@ impl World {
             return;
         }
         self.judge_sent(client, to);
+        self.prove_life(client, to);
         let held = self.clients[client].lease.is_some();
         let highest = self.weirs[weir].highest;
         if let Some(cycle) = self.running(client, number) {
@@ -52,6 +58,25 @@ impl World {
         }
         let way = self.random.about(self.nodes[to.node].way);
         self.later(way, Event::Client(client, OfClient::Arrives { number, to }));
+    }
+
+    /// A server that was opened after its node was measured has to prove that the node is still as far.
+    fn prove_life(&mut self, client: usize, to: Sent) {
+        let opened = self.at(self.clients[client].weir, to.opened);
+        let now = self.at(self.clients[client].weir, self.now);
+        let it = &mut self.clients[client];
+        let free = !to.primary && it.lease.is_none();
+        let Some(cycle) = it.cycle.as_mut().filter(|cycle| free && cycle.step == Step::Read) else {
+            return;
+        };
+        let Some(decided) = cycle.decided.as_mut().filter(|decided| decided.guard.is_none()) else {
+            return;
+        };
+        let Some(fence) = decided.position.filter(|_| decided.observed <= Some(opened)) else {
+            return;
+        };
+        decided.guard = Some(Guard { fence, flushed: now, waits: None });
+        decided.of_life = true;
     }
 
     pub(crate) fn arrives(&mut self, client: usize, number: usize, to: Sent) {
@@ -228,14 +253,20 @@ impl World {
         let it = &mut self.weirs[weir];
         let proof =
             guard.judge(value.as_deref().map(str::as_bytes), decided.epoch, it.topology.epoch);
-        let age = decided.instant.saturating_duration_since(guard.flushed);
-        let age = age + guard.waits.unwrap_or_default();
-        it.guards.note(id(to.node), age, proof);
+        if !decided.of_life {
+            let age = decided.instant.saturating_duration_since(guard.flushed);
+            let age = age + guard.waits.unwrap_or_default();
+            it.guards.note(id(to.node), age, proof);
+        }
         self.note(|| format!("client {client}: the guard for {guard:?} says {proof:?}"));
         match proof {
             Proof::Passed => {
                 self.cover.add("guards passed");
                 self.read(client, (to, false), shown);
+            }
+            Proof::Behind | Proof::Void if decided.of_life => {
+                self.cover.add("new servers of a node that is not what was measured");
+                self.broke(client, to);
             }
             Proof::Behind | Proof::Void => {
                 self.cover.add("guards failed");

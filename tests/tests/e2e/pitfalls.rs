@@ -92,7 +92,8 @@ fn every_test_that_is_named_exists() {
         let is_there = |(path, text): &(String, String)| {
             let before = text.split_once(&head).map(|(before, _)| before).unwrap_or_default();
             // Between `fn` and its attribute there is `async` at most.
-            let is_test = before.lines().rev().take(2).any(|line| line.ends_with("test]"));
+            let marks = |line: &str| line.ends_with("test]") || line.starts_with("#[tokio::test(");
+            let is_test = before.lines().rev().take(2).any(marks);
             path.ends_with(&file) && is_test
         };
         assert!(

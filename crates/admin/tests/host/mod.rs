@@ -273,7 +273,7 @@ fn answered() -> Answers {
         flush: Lsn(1),
         mark: Lsn(1),
         took: Duration::from_millis(2),
-        configured: Configured { since: now, after: Ticket(0), loaded: 1, covers: Lsn(0) },
+        configured: Configured { since: now, after: Ticket(0), loaded: 1, covers: Some(Lsn(0)) },
     });
     answers
 }

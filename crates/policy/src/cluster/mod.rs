@@ -25,7 +25,7 @@ use verdict::{Claimant, Crown, Verdict};
 use crate::clock::Answer;
 use crate::lag::{Ring, Xid};
 use crate::lsn::{Fence, Lsn, Timeline};
-use crate::topology::{Epoch, Leader, NodeId, Sampled, Topology};
+use crate::topology::{Epoch, Health, Leader, NodeId, Sampled, Topology};
 
 /// Probes that a primary must have missed to count as silent; one may be late.
 const MISSED: u32 = 2;
@@ -218,12 +218,16 @@ impl Cluster {
         let claimant =
             |member: &Member| member.claimant(system, self.now, self.timing.dispute_hold);
         let claimants: Vec<Claimant> = self.members.iter().filter_map(claimant).collect();
-        if let Some(last) = self.crown {
-            return verdict::succession(last, &claimants);
-        }
-        // A standby can't follow a timeline that its primary isn't on.
-        let followed = self.members.iter().filter_map(|member| member.follows(system)).max();
-        match verdict::first_contact(&claimants) {
+        let verdict = match self.crown {
+            Some(last) => verdict::succession(last, &claimants),
+            None => verdict::first_contact(&claimants),
+        };
+        // A standby can't follow a timeline that its primary isn't on: somebody who is not heard of was
+        // promoted. One that was seen so and is gone says so before the first primary only.
+        let counts = |member: &&Member| self.crown.is_none() || member.health == Health::Up;
+        let standbys = self.members.iter().filter(counts);
+        let followed = standbys.filter_map(|member| member.follows(system)).max();
+        match verdict {
             Verdict::Reigns(crown) if Some(crown.timeline) < followed => Verdict::Vacant,
             verdict @ (Verdict::Reigns(_) | Verdict::Vacant | Verdict::Disputed) => verdict,
         }

@@ -189,7 +189,12 @@ fn a_token_of_an_older_branch_counts_until_the_clock_has_asked_the_new_primary()
             flush: Lsn(insert),
             mark: Lsn(insert),
             took: Duration::ZERO,
-            configured: Configured { since: start(), after: Ticket(0), loaded: 1, covers: Lsn(0) },
+            configured: Configured {
+                since: start(),
+                after: Ticket(0),
+                loaded: 1,
+                covers: Some(Lsn(0)),
+            },
         });
         answers
     };

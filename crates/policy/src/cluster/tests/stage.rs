@@ -125,7 +125,12 @@ impl Stage {
             flush: Lsn(lsn),
             mark: Lsn(lsn),
             took: ms(1),
-            configured: Configured { since: self.now, after: Ticket(0), loaded: 1, covers: Lsn(0) },
+            configured: Configured {
+                since: self.now,
+                after: Ticket(0),
+                loaded: 1,
+                covers: Some(Lsn(0)),
+            },
         }
     }
 

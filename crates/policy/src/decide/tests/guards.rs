@@ -39,7 +39,7 @@ fn flushed(world: &World, flush: u64, ago: u64) -> Answers {
                 since: world.now,
                 after: Ticket(0),
                 loaded: 1,
-                covers: Lsn(0),
+                covers: Some(Lsn(0)),
             },
         });
     }

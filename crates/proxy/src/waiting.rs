@@ -44,12 +44,9 @@ impl Session {
                 let limit = self.wishes(reading).stale_wait;
                 let replica = State::WaitingForReplica;
                 let changed = Box::pin(self.changed_within(replica, limit, since)).await?;
-                match attempt {
-                    _ if !changed => Attempt::Stale(reason),
-                    // A guard failed a moment ago: by now another one may pass.
-                    Attempt::Unproven => Attempt::Answered,
-                    tried => tried,
-                }
+                // A guard that failed a moment ago may pass by now.
+                let again = if attempt == Attempt::Unproven { Attempt::Answered } else { attempt };
+                if changed { again } else { Attempt::Stale(reason) }
             }
         };
         self.worker.metrics.fence_wait.record(now().saturating_duration_since(began));

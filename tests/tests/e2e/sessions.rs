@@ -192,13 +192,12 @@ async fn pins_are_counted_while_they_last_and_when_they_begin() {
     assert_eq!(counts(), (Some(0.0), Some(0.0)), "there from the start");
     client.batch_execute("SELECT pg_advisory_lock(1)").await.unwrap();
     // A client is answered first and shown then.
-    let soon = std::time::Duration::from_secs(10);
-    weir_tests::eventually("it is counted", soon, || counts() == (Some(1.0), Some(1.0)));
+    soon("the pin is counted", async || counts() == (Some(1.0), Some(1.0))).await;
     client.batch_execute("SELECT 1").await.unwrap();
     assert_eq!(counts(), (Some(1.0), Some(1.0)), "it goes on, it does not begin again");
     assert_eq!(sessions(&weir, "pinned=true").len(), 1);
     client.batch_execute("DISCARD ALL").await.unwrap();
-    weir_tests::eventually("it has ended", soon, || counts() == (Some(0.0), Some(1.0)));
+    soon("the pin has ended", async || counts() == (Some(0.0), Some(1.0))).await;
     assert!(sessions(&weir, "pinned=true").is_empty());
     client.batch_execute("SELECT pg_advisory_lock(1)").await.unwrap();
     assert_eq!(counts(), (Some(1.0), Some(2.0)));

@@ -165,6 +165,7 @@ fn observation(row: &Row, sent: Instant, marks: &mut Marks) -> Result<Observatio
     // The identifier is 64 bits without a sign; SQL has no such type and shows it as bigint.
     Ok(Observation {
         sent,
+        took: now().saturating_duration_since(sent),
         system: system.cast_unsigned(),
         started: row.try_get("started")?,
         version: row.try_get::<_, i32>("version")?.cast_unsigned(),

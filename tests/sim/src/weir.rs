@@ -188,8 +188,10 @@ impl World {
         };
         let events = match outcome {
             Some(seen) => {
+                let sent = self.at(weir, seen.sent);
                 let observation = cluster::Observation {
-                    sent: self.at(weir, seen.sent),
+                    sent,
+                    took: instant.saturating_duration_since(sent),
                     system: seen.system,
                     started: seen.started,
                     version: self.weather.version,

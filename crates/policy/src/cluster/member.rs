@@ -33,6 +33,7 @@ pub(super) struct Seen {
     pub(super) sent: Instant,
     pub(super) system: u64,
     pub(super) started: i64,
+    pub(super) took: Duration,
     pub(super) version: u32,
     pub(super) state: State,
 }
@@ -147,6 +148,7 @@ impl Member {
             sent: heard.sent,
             system: heard.system,
             started: heard.started,
+            took: heard.took,
             version: heard.version,
             state,
         });

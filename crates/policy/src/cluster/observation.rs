@@ -1,6 +1,6 @@
 //! What a probe saw, before anyone judges it.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::lag::Xid;
 use crate::lsn::{Lsn, Timeline};
@@ -10,6 +10,8 @@ use crate::lsn::{Lsn, Timeline};
 pub struct Observation {
     /// When the query was sent.
     pub sent: Instant,
+    /// How long the answer took.
+    pub took: Duration,
     /// `pg_control_system().system_identifier`.
     pub system: u64,
     /// `pg_postmaster_start_time()`, microseconds since the epoch of the server.

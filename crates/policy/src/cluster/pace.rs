@@ -25,6 +25,10 @@ pub struct Timing {
     pub dispute_hold: Duration,
 }
 
+/// A probe that a fence waits for is followed by a pause of so many times what it took: however many Weirs
+/// ask, a node that is busy with it is asked less often.
+const REST: u32 = 20;
+
 impl Default for Timing {
     fn default() -> Self {
         Self {
@@ -68,7 +72,9 @@ impl Cluster {
         match waiting.and_then(|_| member.replay.urgent_for(now)) {
             Some(urgent) => {
                 let half = urgent.checked_div(2).unwrap_or(urgent);
-                half.max(timing.probe_fast).min(timing.probe_idle)
+                let took = member.seen.map(|seen| seen.took).unwrap_or_default();
+                let rest = took.saturating_mul(REST);
+                half.max(timing.probe_fast).max(rest).min(timing.probe_idle)
             }
             None => timing.probe_idle,
         }

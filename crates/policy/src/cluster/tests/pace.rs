@@ -123,3 +123,14 @@ fn a_fence_of_the_old_primary_hurries_nobody_after_a_promotion() {
     stage.wait(ms(100));
     assert_eq!(pause(&stage, 2), ms(250));
 }
+
+#[test]
+fn a_node_that_is_slow_to_answer_is_asked_less_often_whoever_waits() {
+    let mut stage = Stage::led(2);
+    for (took, expected) in [(0, 5), (1, 20), (100, 250)] {
+        stage.took = ms(took);
+        stage.answers(1, 1100 + took);
+        stage.says(1, standby(1, 1050 + took));
+        assert_eq!(pause(&stage, 1), ms(expected), "{took} ms");
+    }
+}

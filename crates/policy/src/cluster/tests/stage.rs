@@ -55,6 +55,8 @@ pub(super) struct Stage {
     pub(super) cluster: Cluster,
     pub(super) start: Instant,
     pub(super) now: Instant,
+    /// How long probes take.
+    pub(super) took: Duration,
 }
 
 impl Stage {
@@ -65,7 +67,7 @@ impl Stage {
         for i in 0..members {
             assert_eq!(cluster.add(spec(i)), Ok(NodeId(u32::from(i))));
         }
-        Self { cluster, start, now: start }
+        Self { cluster, start, now: start, took: Duration::ZERO }
     }
 
     /// Node 0 is primary on timeline 1 at 1000, the others follow it and have replayed all.
@@ -91,7 +93,14 @@ impl Stage {
         let Line { state, system, started } = line;
         self.cluster.observe(
             NodeId(node),
-            Observation { sent: self.now, system, started, version: 150_018, state },
+            Observation {
+                sent: self.now,
+                took: self.took,
+                system,
+                started,
+                version: 150_018,
+                state,
+            },
         )
     }
 

@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use policy::decide::on_primary;
+use policy::decide::{on_primary, outgrew_bounds};
 use policy::session::ServedBy;
 use policy::standby::harms_a_standby;
 use policy::{
@@ -234,6 +234,10 @@ impl Session {
             };
             match self.lease_from(&address).await? {
                 Ok(None) | Err(AcquireError::Replaced { .. }) => {}
+                // It waited, and meanwhile its node fell behind.
+                Ok(Some(lease)) if self.outgrown(reading, &topology, &decision) => {
+                    lease.give_back();
+                }
                 Ok(Some(mut lease)) => {
                     let opened = lease.server().opened;
                     self.lease = Some(lease.fallen_back(fall_back));
@@ -276,6 +280,18 @@ impl Session {
             age: Some(now().saturating_duration_since(guard.flushed)),
         });
         placed
+    }
+
+    /// Whether what was decided by `topology` does not hold any more: its replica's data grew too old.
+    fn outgrown(&self, reading: &Reading, topology: &Topology, decision: &Decision) -> bool {
+        let Target::Replica(node) = decision.target else { return false };
+        let newest = self.database.cluster.topology.newest();
+        // Nearly always nothing was measured since: it did not wait.
+        if newest.generation == topology.generation {
+            return false;
+        }
+        let wishes = self.wishes(reading);
+        newest.node(node).is_none_or(|node| outgrew_bounds(wishes, node, &newest, now()))
     }
 
     /// Has a server that was opened after its node was measured prove that the node is still as far.

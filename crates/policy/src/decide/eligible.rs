@@ -1,11 +1,10 @@
 //! May this node serve this read? Every objection to a replica, in the order of their strength.
 
-use std::time::{Duration, Instant};
-
 use super::answer::{Eligibility, Reason};
 use super::ask::{Ask, FenceState, LastRead};
+use super::bounds::Bounds;
 use crate::lsn::{Fence, Timeline};
-use crate::rules::{Consistency, OnNoPrimary, Route};
+use crate::rules::Consistency;
 use crate::topology::{Gate, Health, NodeView, Role, Topology};
 
 /// The question of one cycle, with all that is the same for every node.
@@ -13,18 +12,9 @@ pub(super) struct Judge<'a> {
     ask: &'a Ask<'a>,
     /// The primary's timeline; `None` without a primary that answers.
     timeline: Option<Timeline>,
-    /// The moment at which data must not be older than the bounds.
-    as_of: Instant,
     bounds: Bounds,
     /// But under `eventual`: the last read, and what it showed at most, if that is known.
     last: Option<(LastRead, Option<Fence>)>,
-}
-
-/// The oldest data that may be shown.
-#[derive(Clone, Copy, Default)]
-struct Bounds {
-    time: Option<Duration>,
-    bytes: Option<u64>,
 }
 
 impl<'a> Judge<'a> {
@@ -39,20 +29,12 @@ impl<'a> Judge<'a> {
             FenceState::Open | FenceState::Pending(_) => false,
         };
         let answers = |_: &&NodeView| silent.is_none() && !succeeded;
-        let primary = topology.primary();
-        let timeline = primary.filter(answers).and_then(|_| topology.timeline());
-        // Without a primary, every replica's bound grows, whatever its data.
-        let serve = timeline.is_none() && wishes.on_no_primary == OnNoPrimary::Serve;
-        let waived = serve && primary.is_none();
-        let ignored = wishes.route == Route::Replica;
-        let bounds = Bounds { time: wishes.max_lag, bytes: wishes.max_lag_bytes };
+        let timeline = topology.primary().filter(answers).and_then(|_| topology.timeline());
         let last_read = ask.last_read.filter(|_| wishes.consistency != Consistency::Eventual);
         Self {
             ask,
             timeline,
-            // While it is silent only: it may be back, and what was late before is late.
-            as_of: silent.filter(|_| serve).unwrap_or(ask.now),
-            bounds: if waived || ignored { Bounds::default() } else { bounds },
+            bounds: Bounds::new(wishes, topology, ask.now),
             last: last_read.map(|last| (last, shown_by(last, topology))),
         }
     }
@@ -73,14 +55,14 @@ impl<'a> Judge<'a> {
         if !self.is_monotonic(node) {
             return Eligibility::NotMonotonic;
         }
-        self.beyond_bounds(node).unwrap_or(Eligibility::Eligible)
+        self.bounds.objection(node).unwrap_or(Eligibility::Eligible)
     }
 
     /// The fence that a node would have to prove by a guard; `None` if nothing would help, or nothing is
     /// to be proved.
     pub(super) fn to_prove(&self, node: &NodeView) -> Option<Fence> {
         let timeline = self.timeline?;
-        if takes_no_reads(node).or_else(|| self.beyond_bounds(node)).is_some() {
+        if takes_no_reads(node).or_else(|| self.bounds.objection(node)).is_some() {
             return None;
         }
         let fence = match self.ask.fence {
@@ -97,16 +79,6 @@ impl<'a> Judge<'a> {
         let comparable = fence.iter().chain(&shown).all(on_timeline)
             && node.position?.timeline == Some(timeline);
         Fence::strongest(fence, shown).filter(|_| comparable)
-    }
-
-    fn beyond_bounds(&self, node: &NodeView) -> Option<Eligibility> {
-        let within = self.bounds.time.map(|bound| node.is_within(bound, self.as_of));
-        let bytes = self.bounds.bytes.map(|bound| node.lag_bytes.map(|behind| behind <= bound));
-        match (within.unwrap_or(Some(true)), bytes.unwrap_or(Some(true))) {
-            (None, _) | (_, None) => Some(Eligibility::LagUnknown),
-            (Some(false), _) | (_, Some(false)) => Some(Eligibility::TooFarBehind),
-            (Some(true), Some(true)) => None,
-        }
     }
 
     /// The fence that a chosen replica has passed.

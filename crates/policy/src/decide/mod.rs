@@ -7,6 +7,7 @@
 mod answer;
 mod ask;
 mod balance;
+mod bounds;
 mod eligible;
 #[cfg(test)]
 mod tests;
@@ -16,6 +17,7 @@ use sql::Class;
 pub use answer::{Candidate, Decision, Eligibility, Reason, Refusal, Target, Wait};
 pub use ask::{Ask, FenceState, Guarding, LastRead, Pace, RouteFrom};
 pub use balance::Load;
+pub use bounds::outgrew_bounds;
 use eligible::{Closeness, Judge};
 
 use std::time::Duration;

@@ -2,7 +2,9 @@
 
 use sql::Class;
 
-use super::super::{Eligibility, Reason, Refusal, RouteFrom, Target, Wait, eligibility};
+use super::super::{
+    Eligibility, Reason, Refusal, RouteFrom, Target, Wait, eligibility, outgrew_bounds,
+};
 use super::world::{World, at, before, on, primary, replica};
 use crate::lsn::{Fence, Lsn, Timeline};
 use crate::testing::ms;
@@ -238,4 +240,16 @@ fn a_pending_ticket_is_waited_for_where_it_is_quick_and_a_replica_keeps_up() {
     assert_eq!(world(99, 2).goes(), to_primary, "the replica is behind the last answer already");
     assert_eq!(World::new([at(1, 2, 100)]).pending().pace(100, 2).goes(), to_primary);
     assert_eq!(World::new([]).pending().pace(100, 2).goes(), primary(Reason::NoReplica));
+}
+
+#[test]
+fn a_read_that_waited_for_a_server_leaves_a_node_that_fell_behind_meanwhile() {
+    let world = World::new([replica(1, 900)]);
+    let outgrew = |world: &World, waited| {
+        let now = world.now + ms(waited);
+        outgrew_bounds(&world.wishes, &world.topology.nodes[1], &world.topology, now)
+    };
+    assert!(!outgrew(&world, 100));
+    assert!(outgrew(&world, 101));
+    assert!(!outgrew(&world.missing(), 101), "nobody measures it");
 }

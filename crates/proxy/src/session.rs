@@ -381,6 +381,12 @@ impl Session {
         noticed: Noticed,
         (reading, placed, settled): (&Reading, &Placed, Option<Settled>),
     ) -> Result<Relayed, Ending> {
+        // It is not what it is taken for: nobody may have it next, whatever becomes of the cycle.
+        if noticed.news.contains(&News::OwnFailed)
+            && let Some(server) = self.server()
+        {
+            server.spoiled = true;
+        }
         match event {
             Event::Ended => {
                 self.served(reading, placed);

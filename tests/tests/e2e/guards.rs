@@ -208,7 +208,7 @@ async fn a_guard_is_a_transaction_of_its_own_in_front_of_the_client_s() {
     let client = weir.client().await;
     teach(&weir, &client).await;
     // The virtual transaction ID changes with each transaction (manual, 20.8.3 and 74.1).
-    let all = "ALTER SYSTEM SET log_statement = 'all'; ALTER SYSTEM SET log_line_prefix = '%p %v'; \
+    let all = "ALTER SYSTEM SET log_statement = 'all'; ALTER SYSTEM SET log_line_prefix = '%p %v '; \
                SELECT pg_reload_conf()";
     replica.psql(all).unwrap();
     let mut raw = Raw::login(weir.port(), "app", &[]).unwrap();

@@ -206,9 +206,23 @@ impl Member {
         }
     }
 
+    /// Whether its replay was further than the primary had flushed later: then what it has is of another
+    /// branch, whatever timeline it names, and no position of it means anything here.
+    fn is_beyond(&self, sampled: Option<Sampled>) -> bool {
+        let (Some(sampled), Some(seen), Some(position)) =
+            (sampled, self.seen, self.replay.position)
+        else {
+            return false;
+        };
+        position.timeline == Some(sampled.flush.timeline)
+            && sampled.sent.saturating_duration_since(seen.sent) > seen.took
+            && position.replay > sampled.flush.lsn
+    }
+
     /// The node as routing sees it.
     pub(super) fn view(&self, role: Role, sampled: Option<Sampled>, now: Instant) -> NodeView {
-        let replay = (role == Role::Replica && self.replay.counts()).then_some(self.replay);
+        let counts = self.replay.counts() && !self.is_beyond(sampled);
+        let replay = (role == Role::Replica && counts).then_some(self.replay);
         let position = replay.and_then(|replay| replay.position);
         let behind = |position: Position| {
             let flush = sampled?.flush;

@@ -264,3 +264,14 @@ fn a_node_that_was_another_cluster_s_is_withheld_when_it_is_back() {
     stage.says(1, standby(1, 900));
     assert_eq!(stage.view(1).position, None, "it may show less than it did");
 }
+
+#[test]
+fn a_replica_that_is_ahead_of_what_was_flushed_later_is_of_another_branch() {
+    let mut stage = Stage::led(2);
+    stage.says(1, standby(1, 1200));
+    assert!(stage.view(1).position.is_some(), "it may have got that since the primary was asked");
+    stage.says(0, writable(1, 1199));
+    assert_eq!(stage.view(1).position, None);
+    stage.says(0, writable(1, 1200));
+    assert!(stage.view(1).position.is_some());
+}

@@ -5,12 +5,13 @@
 
 use std::time::{Duration, Instant};
 
+use policy::decide::Attempt;
 use policy::{Decision, NodeId, Share};
 
 use crate::error::{Cause, Reached};
 use crate::inquiry::State;
 use crate::permits::FallBack;
-use crate::place::{Attempt, expired};
+use crate::place::expired;
 use crate::pool::Pool;
 use crate::session::Session;
 use crate::worker::now;

@@ -4,12 +4,12 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use policy::decide::{on_primary, outgrew_bounds};
+use policy::decide::{Attempt, on_primary, outgrew_bounds};
 use policy::session::ServedBy;
 use policy::standby::harms_a_standby;
 use policy::{
-    Ask, Consistency, Decision, Epoch, Fence, Guard, Guarding, Pace, Preferences, Reason, Refusal,
-    Role, Route, Target, Topology, decide,
+    Ask, Consistency, Decision, Epoch, Fence, Guard, Guarding, Preferences, Reason, Refusal, Role,
+    Route, Target, Topology, decide,
 };
 use sql::{Class, Effect};
 use wire::TxStatus;
@@ -25,23 +25,6 @@ use crate::relay::Retries;
 use crate::server::Address;
 use crate::session::Session;
 use crate::worker::now;
-
-/// How often a cycle was tried.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Attempt {
-    /// Never yet.
-    First,
-    /// It waited for the answer to its ticket, or for replicas to replay.
-    Answered,
-    /// A replica could not prove that it has passed the fence.
-    Unproven,
-    /// A replica was lost: the primary serves it, or another replica where there is none.
-    Elsewhere,
-    /// A replica refused it, or too many were lost.
-    OnPrimary,
-    /// It waited for a fresh replica in vain, for this reason.
-    Stale(Reason),
-}
 
 /// A cycle's place.
 #[derive(Debug)]
@@ -365,22 +348,13 @@ impl Session {
         }
         let answers = self.database.cluster.answers.newest();
         let newest = answers.newest().filter(|answer| answer.epoch == topology.epoch);
-        let pace = match attempt {
-            Attempt::First => {
-                let awaits = self.meaning.awaits(self.scope.newest());
-                newest.map(|answer| Pace { newest: answer.to(awaits), took: answer.took })
-            }
-            Attempt::Answered | Attempt::Unproven => None,
-            Attempt::Elsewhere if topology.primary().is_none() => None,
-            Attempt::Elsewhere | Attempt::OnPrimary => {
-                return on_primary(topology, Reason::Retried);
-            }
-            Attempt::Stale(reason) => return on_primary(topology, reason),
-        };
+        if let Some(settled) = attempt.settled(topology) {
+            return settled;
+        }
         let now = now();
         self.database.cluster.guards.borrow_mut().learn(topology, &answers);
         let guards = self.database.cluster.guards.borrow();
-        let may_guard = attempt != Attempt::Unproven && self.may_be_guarded(reading);
+        let may_guard = attempt.may_be_guarded() && self.may_be_guarded(reading);
         let guarding = Guarding {
             odds: &guards,
             answers: &answers,
@@ -395,7 +369,7 @@ impl Session {
             wishes: reading.hinted.as_deref().unwrap_or_else(|| self.meaning.wishes()),
             route_from: reading.route_from(self.meaning.route_from()),
             last_read: self.meaning.last_read(),
-            pace,
+            pace: attempt.pace(newest, self.meaning.awaits(self.scope.newest())),
             guards: may_guard.then_some(guarding),
             now,
         };

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use policy::Reason;
+use policy::decide::Attempt;
 use policy::prepared::{ClientStatements, SchemaNumber};
 use policy::reports::Reports;
 use policy::session::Settled;
@@ -24,7 +25,7 @@ use crate::intake::{End, GATHER_PARSE, Gathered, gather};
 use crate::metrics::Side;
 use crate::noticed::{News, Noticed};
 use crate::peer::Peer;
-use crate::place::{Attempt, Placed};
+use crate::place::Placed;
 use crate::pool::Lease;
 use crate::pools::Pools;
 use crate::reading::Reading;

@@ -4,11 +4,12 @@
 
 use std::time::{Duration, Instant};
 
+use policy::decide::Attempt;
 use policy::{Consistency, FenceState, Pace, Reason, Wait};
 
 use crate::error::Cause;
 use crate::inquiry::State;
-use crate::place::{Attempt, expired};
+use crate::place::expired;
 use crate::reading::Reading;
 use crate::session::Session;
 use crate::worker::now;

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Instant;
 
+use policy::decide::Attempt;
 use policy::session::Session;
 use policy::{Consistency, Fence, Guard, Preferences, Reason, Timeline};
 use sql::{Chain, Class, Effect, TxModes, Why};
@@ -47,16 +48,6 @@ pub(crate) enum Step {
     Rollback,
     /// `SHOW weir.lsn`.
     Show,
-}
-
-/// How often a cycle was tried, as in `proxy/src/place.rs`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Attempt {
-    First,
-    Answered,
-    Unproven,
-    Elsewhere,
-    Stale(Reason),
 }
 
 /// What a cycle waits for.

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
+use policy::decide::Attempt;
 use policy::decide::on_primary;
 use policy::{
     Ask, Consistency, Decision, FenceState, Guarding, Load, NodeId, Pace, Reason, RouteFrom,
@@ -10,7 +11,7 @@ use policy::{
 };
 use sql::Class;
 
-use crate::client::{Attempt, Decided, Outcome, Step, Waiting};
+use crate::client::{Decided, Outcome, Step, Waiting};
 use crate::event::{Default, Event, OfClient, OfWeir, Sent};
 use crate::wal::Micros;
 use crate::weir::{OPENING, node_of};
@@ -86,16 +87,10 @@ impl World {
         let Some(cycle) = it.cycle.as_mut() else { return on_primary(&topology, Reason::Local) };
         cycle.highest = weir.highest;
         let newest = weir.answers.newest().filter(|answer| answer.epoch == topology.epoch);
-        let pace = match cycle.attempt {
-            Attempt::First => {
-                let awaits = it.session.awaits(weir.scopes[it.scope].newest);
-                newest.map(|answer| Pace { newest: answer.to(awaits), took: answer.took })
-            }
-            Attempt::Answered | Attempt::Unproven => None,
-            Attempt::Elsewhere if topology.primary().is_none() => None,
-            Attempt::Elsewhere => return on_primary(&topology, Reason::Retried),
-            Attempt::Stale(reason) => return on_primary(&topology, reason),
-        };
+        if let Some(settled) = cycle.attempt.settled(&topology) {
+            return settled;
+        }
+        let pace = cycle.attempt.pace(newest, it.session.awaits(weir.scopes[it.scope].newest));
         weir.guards.learn(&topology, &weir.answers);
         let (class, why) = cycle.step.class();
         let guarding = Guarding {
@@ -103,7 +98,7 @@ impl World {
             answers: &weir.answers,
             waited: Duration::from_micros(now - cycle.since),
         };
-        let may_guard = cycle.attempt != Attempt::Unproven && class == Class::Read;
+        let may_guard = cycle.attempt.may_be_guarded() && class == Class::Read;
         let level = (it.wishes.consistency, None);
         let scope = weir.scopes[it.scope].newest;
         let ask = Ask {

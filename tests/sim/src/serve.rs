@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use policy::decide::Attempt;
 use policy::reports::Reports;
 use policy::session::{CommitDefault, LastCommand, Seen, ServedBy, TakeTicket};
 use policy::{Consistency, Fence, Guard, Lsn, Proof};
@@ -9,7 +10,7 @@ use sql::Class;
 use wire::TxStatus;
 
 use crate::bits::Bits;
-use crate::client::{Attempt, Outcome, Step};
+use crate::client::{Outcome, Step};
 use crate::event::{Cycle, Default, End, Event, OfClient, OfWeir, Sent};
 use crate::node::Role;
 use crate::wal::Micros;

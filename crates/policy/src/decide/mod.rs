@@ -6,6 +6,7 @@
 
 mod answer;
 mod ask;
+mod attempt;
 mod balance;
 mod bounds;
 mod eligible;
@@ -16,6 +17,7 @@ use sql::Class;
 
 pub use answer::{Candidate, Decision, Eligibility, Reason, Refusal, Target, Wait};
 pub use ask::{Ask, FenceState, Guarding, LastRead, Pace, RouteFrom};
+pub use attempt::Attempt;
 pub use balance::Load;
 pub use bounds::outgrew_bounds;
 use eligible::{Closeness, Judge};

@@ -125,14 +125,18 @@ impl NodeView {
     #[must_use]
     pub fn is_within(&self, bound: Duration, now: Instant) -> Option<bool> {
         let fresh_at = self.fresh_at?;
-        if now.saturating_duration_since(fresh_at) > bound {
+        // By moments, not by spans: every read asks this of every replica.
+        if fresh_at.checked_add(bound).is_some_and(|until| until < now) {
             return Some(false);
         }
         let was_beyond = self.worst_lag.is_some_and(|worst| worst > bound);
+        if !was_beyond {
+            return Some(true);
+        }
         // What it was measured at later than `now` says nothing of that moment.
         let measured = self.observed.map(|at| at.min(now).saturating_duration_since(fresh_at));
         let well_within = measured.is_some_and(|lag| lag <= bound.checked_div(2).unwrap_or(bound));
-        Some(!was_beyond || well_within)
+        Some(well_within)
     }
 
     /// How old the node's data is at most; "never measured" is not zero.

@@ -256,7 +256,7 @@ impl Session {
             self.statements.get(name).map(|statement| &*statement.sql)
         }?;
         let catalog = self.database.catalog();
-        let (space, worker) = (self.space(catalog.as_ref()), &self.worker);
+        let (space, worker) = (self.space(catalog.as_deref()), &self.worker);
         Some(self.database.classes.of(sql, space, &worker.metrics, worker.second()))
     }
 

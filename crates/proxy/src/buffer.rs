@@ -7,6 +7,8 @@ use std::cell::{Cell, RefCell};
 
 /// Size of a pooled buffer, bytes: large enough that big results need few system calls.
 pub(crate) const CHUNK: usize = 32 * 1024;
+/// Memory that a resting server keeps for its next cycle, bytes.
+const SMALL: usize = 4 * 1024;
 /// Free buffers that a worker keeps.
 const KEPT: usize = 256;
 
@@ -176,6 +178,13 @@ impl Outbox {
     /// Gives the memory back if nothing is unsent.
     pub(crate) fn release(&mut self) {
         if self.is_empty() {
+            *self = Self::default();
+        }
+    }
+
+    /// The same, but for a little that is kept for the next cycle: servers are few, unlike clients.
+    pub(crate) fn rest(&mut self) {
+        if self.is_empty() && self.bytes.capacity() > SMALL {
             *self = Self::default();
         }
     }

@@ -13,6 +13,7 @@ use std::ops::Deref;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use policy::prepared::Statement;
 use sql::{
     Catalog, Class, Classified, Classifier, Effect, KeyedBy, Namespace, Pin, Scanner, SearchPath,
     Why,
@@ -99,7 +100,68 @@ impl Classes {
         metrics: &Metrics,
         now: Second,
     ) -> Rc<Judged> {
-        let Ok(text) = std::str::from_utf8(text) else { return Rc::new(unreadable()) };
+        self.search(text, space, metrics, now).1
+    }
+
+    /// The same, for a text that is to be prepared: the next time it will nearly always be the same to the last byte, and
+    /// is found by its hash, which costs less than its fingerprint.
+    pub(crate) fn of_parsed(
+        &self,
+        text: &[u8],
+        space: Space<'_>,
+        metrics: &Metrics,
+        now: Second,
+    ) -> Rc<Judged> {
+        self.shortly(self.scanner.text(text).0, text, space, (metrics, now))
+    }
+
+    /// The same, for the text of a prepared statement, which is found by the statement's number.
+    pub(crate) fn of_statement(
+        &self,
+        statement: &Statement,
+        space: Space<'_>,
+        metrics: &Metrics,
+        now: Second,
+    ) -> Rc<Judged> {
+        // No hash is as small: its seed is secret.
+        self.shortly(u128::from(statement.id), &statement.sql, space, (metrics, now))
+    }
+
+    /// What `text` may do, by something that stands for it. Where the search path decides, that is no key.
+    fn shortly(
+        &self,
+        print: u128,
+        text: &[u8],
+        space: Space<'_>,
+        (metrics, now): (&Metrics, Second),
+    ) -> Rc<Judged> {
+        let short = Key { print, path: PathNumber::ANY };
+        {
+            let mut cached = self.cached.borrow_mut();
+            cached.belong_to(space.catalog);
+            if let Some(Entry::Judged(judged)) = cached.find(short)
+                && judged.until.is_none_or(|until| now < until)
+            {
+                metrics.class_hits.inc();
+                return judged;
+            }
+        }
+        let (key, judged) = self.search(text, space, metrics, now);
+        if key.is_some_and(|key| key.path == PathNumber::ANY) {
+            self.cached.borrow_mut().keep(short, Entry::Judged(Rc::clone(&judged)));
+        }
+        judged
+    }
+
+    /// What `text` may do, and by what that is kept.
+    fn search(
+        &self,
+        text: &[u8],
+        space: Space<'_>,
+        metrics: &Metrics,
+        now: Second,
+    ) -> (Option<Key>, Rc<Judged>) {
+        let Ok(text) = std::str::from_utf8(text) else { return (None, Rc::new(unreadable())) };
         let mut cached = self.cached.borrow_mut();
         cached.belong_to(space.catalog);
         let print = self.scanner.scan(text.as_bytes()).fingerprint.0;
@@ -113,15 +175,16 @@ impl Classes {
             && judged.until.is_none_or(|until| now < until)
         {
             metrics.class_hits.inc();
-            return judged;
+            return (Some(key), judged);
         }
         metrics.class_misses.inc();
         let (key, judged) = self.judge(&mut cached, text, print, (space, now));
         let short = judged.effects.is_empty() || text.len() <= LONGEST_KEPT;
-        if let Some(key) = key.filter(|_| short) {
+        let key = key.filter(|_| short);
+        if let Some(key) = key {
             cached.keep(key, Entry::Judged(Rc::clone(&judged)));
         }
-        judged
+        (key, judged)
     }
 
     /// Classifies a text; without a key when nothing is to be kept of it.
@@ -182,7 +245,8 @@ impl Classes {
             key = self.closer(key, by, text, cached.number_of(space.path));
         }
         let note = self.notes.borrow_mut().learn(key, text, code, now);
-        cached.forget(key);
+        // Nobody knows which texts and statements are found by something shorter: all are read anew, once in a while.
+        cached.forget_all();
         Some(note)
     }
 

@@ -78,14 +78,16 @@ impl Reader<'_> {
             Frontend::Query { sql } => {
                 reading.kind = Kind::Opaque;
                 self.hint(reading, sql);
-                let class = self.class(reading, sql);
+                let space = self.space_behind(reading);
+                let class = self.classes.of(sql, space, self.metrics, self.now);
                 class.runs(self.metrics);
                 reading.query(&class);
             }
             Frontend::Parse { name, sql, .. } => {
                 reading.kind = Kind::Extended;
                 self.hint(reading, sql);
-                let class = self.class(reading, sql);
+                let space = self.space_behind(reading);
+                let class = self.classes.of_parsed(sql, space, self.metrics, self.now);
                 reading.weigh(&class);
                 within.parsed.push((name, class));
             }
@@ -132,24 +134,25 @@ impl Reader<'_> {
         }
     }
 
-    /// What a text may do, behind what the cycle said so far.
-    fn class(&self, reading: &Reading, sql: &[u8]) -> Rc<Judged> {
-        let same_path = reading.effects().is_empty();
-        let space = if same_path { self.space } else { self.space.anywhere() };
-        self.classes.of(sql, space, self.metrics, self.now)
+    /// What names mean behind what the cycle said so far.
+    fn space_behind(&self, reading: &Reading) -> Space<'_> {
+        if reading.effects().is_empty() { self.space } else { self.space.anywhere() }
     }
 
     fn known(&self, reading: &mut Reading, within: &Within<'_>, name: &[u8]) -> Option<Rc<Judged>> {
         if let Some((_, class)) = within.parsed.iter().rev().find(|(known, _)| *known == name) {
             return Some(Rc::clone(class));
         }
-        let sql = if name.is_empty() {
-            self.statements.unnamed().map(|unnamed| unnamed.sql.as_slice())
-        } else {
-            self.statements.get(name).map(|statement| &*statement.sql)
-        }?;
-        self.hint(reading, sql);
-        Some(self.class(reading, sql))
+        if name.is_empty() {
+            let sql = self.statements.unnamed().map(|unnamed| unnamed.sql.as_slice())?;
+            self.hint(reading, sql);
+            let space = self.space_behind(reading);
+            return Some(self.classes.of_parsed(sql, space, self.metrics, self.now));
+        }
+        let statement = self.statements.get(name)?;
+        self.hint(reading, &statement.sql);
+        let space = self.space_behind(reading);
+        Some(self.classes.of_statement(statement, space, self.metrics, self.now))
     }
 
     fn hint(&self, reading: &mut Reading, sql: &[u8]) {

@@ -1,5 +1,6 @@
 //! One database as one worker serves it: its cluster, its rules, its statements' classes.
 
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -9,7 +10,7 @@ use sql::Catalog;
 use crate::classes::Classes;
 use crate::config::{DatabaseRules, PinRule, PoolMode};
 use crate::schema::Schema;
-use crate::view::ClusterView;
+use crate::view::{Catalogs, ClusterView, Snapshot};
 use crate::worker::Shared;
 
 /// One database.
@@ -27,6 +28,8 @@ pub(crate) struct Database {
     pub(crate) reads: Rc<Preferences>,
     mode: PoolMode,
     pin: PinRule,
+    /// The newest catalogs that were looked at, and its own among them.
+    catalog: RefCell<(Snapshot<Catalogs>, Option<Snapshot<Catalog>>)>,
 }
 
 impl Drop for Database {
@@ -53,6 +56,7 @@ impl Database {
             reads: Rc::new(rules.reads.clone()),
             mode: rules.mode,
             pin: rules.pin,
+            catalog: RefCell::default(),
         }
     }
 
@@ -64,9 +68,15 @@ impl Database {
             && (self.mode, self.pin) == (rules.mode, rules.pin)
     }
 
-    /// Its catalog, once it is loaded.
-    pub(crate) fn catalog(&self) -> Option<Arc<Catalog>> {
-        self.cluster.catalogs.newest().get(&*self.dbname).map(Arc::clone)
+    /// Its catalog, once it is loaded; looked up anew only when some catalog changed.
+    pub(crate) fn catalog(&self) -> Option<Snapshot<Catalog>> {
+        let newest = self.cluster.catalogs.newest();
+        let mut known = self.catalog.borrow_mut();
+        if !Rc::ptr_eq(&known.0, &newest) {
+            let own = newest.get(&*self.dbname).map(|catalog| Rc::new(Arc::clone(catalog)));
+            *known = (newest, own);
+        }
+        known.1.clone()
     }
 
     /// When servers go back to the pool.

@@ -47,8 +47,9 @@ impl Forward<'_> {
     ///
     /// [`MessageError`]: a message is malformed; nothing was sent yet, tell the client and close.
     pub(crate) fn cycle(&mut self, bytes: &[u8], end: End) -> Result<(), MessageError> {
-        let tracked =
-            self.group.open || !matches!(end, End::Query | End::Sync) || self.edits(bytes)?;
+        let tracked = self.group.open
+            || !matches!(end, End::Query | End::Sync)
+            || !is_lone_query(bytes) && self.edits(bytes)?;
         let mut rest = bytes;
         while let Ok(Some((frame, after))) = wire::next_frame(rest, usize::MAX) {
             rest = after;
@@ -420,6 +421,15 @@ impl Forward<'_> {
         }
         self.server.replies.push(Expect::Bind);
         Ok(())
+    }
+}
+
+/// Whether a cycle is one `Query`, which goes as it is.
+fn is_lone_query(bytes: &[u8]) -> bool {
+    let whole = |length: [u8; 4]| usize::try_from(u32::from_be_bytes(length)).ok();
+    match bytes.first_chunk() {
+        Some(&[wire::ftag::QUERY, a, b, c, d]) => whole([a, b, c, d]) == bytes.len().checked_sub(1),
+        _ => false,
     }
 }
 

@@ -1,6 +1,6 @@
 //! A session that keeps its server waits for its client: either may speak.
 
-use std::task::Poll;
+use std::task::Context;
 
 use crate::error::{Cause, Lost};
 use crate::noticed::Noticed;
@@ -28,20 +28,12 @@ impl Session {
             if open { &mut self.noticed } else { &mut aside },
         );
         relay.looked_at = relay.inbound.len();
-        let event = {
-            let mut unsettled = Unsettled;
-            let mut run = std::pin::pin!(relay.run(&mut unsettled));
-            let (worker, peer) = (&self.worker, &self.peer);
-            let either = std::future::poll_fn(|cx| {
-                peer.waits(cx);
-                if let Some(cause) = peer.must_go(worker, stage) {
-                    return Poll::Ready(Err(cause));
-                }
-                run.as_mut().poll(cx).map(Ok)
-            });
-            either.await
+        let (worker, peer) = (&self.worker, &self.peer);
+        let must_go = |cx: &Context<'_>, _| {
+            peer.waits(cx);
+            peer.must_go(worker, stage)
         };
-        let event = match event {
+        let event = match relay.run(&mut Unsettled, must_go).await {
             Ok(event) => event,
             Err(cause) => return Err(self.interrupted(cause, &aside)),
         };

@@ -69,7 +69,7 @@ impl Session {
     pub(crate) fn learn(&self, lesson: Option<Lesson>) {
         let Some(Lesson { text, code }) = lesson else { return };
         let catalog = self.database.catalog();
-        let (space, worker) = (self.space(catalog.as_ref()), &self.worker);
+        let (space, worker) = (self.space(catalog.as_deref()), &self.worker);
         let how = (code, &*worker.metrics, worker.second());
         let Some(note) = self.database.classes.learn(&text, space, how) else { return };
         worker.metrics.learned.inc();

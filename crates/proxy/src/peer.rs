@@ -199,6 +199,11 @@ impl Peer {
         self.wake();
     }
 
+    /// Whether it was told to.
+    pub(crate) fn is_ended(&self) -> bool {
+        self.ended.get()
+    }
+
     /// Takes note that the session has ended.
     pub(crate) fn gone(&self, metrics: &Metrics) {
         if let Some(shown) = self.shown() {

@@ -22,6 +22,7 @@ use crate::error::{Cause, Reached};
 use crate::metrics::Metrics;
 use crate::permits::{FallBack, Fallen, Permit, Permits, PoolKey, Which};
 use crate::server::{Address, ConnectError, Identity, Server};
+use crate::view::Snapshot;
 use crate::worker::{Worker, now};
 
 /// A server together with its right to exist.
@@ -79,7 +80,7 @@ pub(crate) struct Pool {
     handed_on: Cell<u32>,
     /// No server is opened before it is asked for until then: the last try failed.
     cold_until: Cell<Option<Instant>>,
-    sizes: RefCell<Option<(Arc<Live>, Sizes)>>,
+    sizes: RefCell<Option<(Snapshot<Live>, Sizes)>>,
     permits: Arc<Permits>,
 }
 
@@ -154,7 +155,7 @@ impl Pool {
         let live = worker.live();
         let mut known = self.sizes.borrow_mut();
         match &*known {
-            Some((of, sizes)) if Arc::ptr_eq(of, &live) => *sizes,
+            Some((of, sizes)) if Rc::ptr_eq(of, &live) => *sizes,
             _ => {
                 let sizes = live.sizes(&self.permits.key.user, &self.permits.key.database);
                 *known = Some((live, sizes));

@@ -98,7 +98,7 @@ impl Session {
         server.replies.push(Expect::OwnQuestion);
         let schema = self.database.schema.newest();
         let mut noticed = Noticed::default();
-        let relay = Relay::new(
+        let mut relay = Relay::new(
             &mut self.stream,
             (&mut self.inbound, &mut self.held, &mut self.outbound),
             server,
@@ -106,7 +106,7 @@ impl Session {
             &self.worker,
             &mut noticed,
         );
-        match relay.run(&mut Unsettled).await {
+        match relay.run(&mut Unsettled, |_, _| None).await? {
             Event::Ended => {}
             Event::ClientGone => return Err(Ending::Left),
             event @ (Event::More | Event::Refused(_) | Event::ServerLost | Event::Garbled(_)) => {

@@ -22,6 +22,7 @@ use wire::{ErrorFields, Frame, FrameError, ReplyScanner, SqlState, Step, TxStatu
 pub(crate) use self::event::{Event, Refusal, Retries};
 use self::input::Input;
 use crate::buffer::{Buffer, CHUNK, Outbox};
+use crate::error::Cause;
 use crate::guarded::Guarded;
 use crate::intake::End;
 use crate::noticed::Noticed;
@@ -29,6 +30,19 @@ use crate::server::Server;
 use crate::stream::Stream;
 use crate::view::ClusterView;
 use crate::worker::Worker;
+
+/// Steps that a relay takes before the worker's other sessions have theirs, each of a full buffer at most: half a
+/// megabyte, well below a millisecond.
+const TURN: u32 = 16;
+
+/// When a relay asks whether its session must end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Moment {
+    /// It was woken: there may be something to move.
+    Woken,
+    /// It moved what there was.
+    Waiting,
+}
 
 /// One cycle's way through.
 pub(crate) struct Relay<'a> {
@@ -118,49 +132,79 @@ impl<'a> Relay<'a> {
         }
     }
 
-    /// Runs until something has to be decided.
+    /// Runs until something has to be decided, unless the session must end before: `must_end` is asked whenever
+    /// it is woken, and again when it is about to wait.
     ///
+    /// One future for all of that, which borrows: a cycle's memory is written anew for each.
     /// Not cancel-safe: after a drop the server is in an unknown state and must be closed.
-    pub(crate) async fn run(mut self, settle: &mut impl Settle) -> Event {
+    ///
+    /// # Errors
+    ///
+    /// What `must_end` said; the server is in an unknown state.
+    pub(crate) async fn run(
+        &mut self,
+        settle: &mut impl Settle,
+        must_end: impl Fn(&Context<'_>, Moment) -> Option<Cause>,
+    ) -> Result<Event, Cause> {
         self.turn_to_client();
         self.pay();
-        std::future::poll_fn(|cx| self.poll(cx, settle)).await
-    }
-
-    fn poll(&mut self, cx: &mut Context<'_>, settle: &mut impl Settle) -> Poll<Event> {
         loop {
-            let mut moved = match self.write_server(cx) {
-                Ok(moved) => moved,
-                Err(_) if self.server.outbox.is_empty() => return Poll::Ready(Event::ServerLost),
-                // What the server still says counts: an ErrorResponse usually precedes the end.
-                Err(_) => {
-                    self.server.outbox.clear();
-                    true
+            let turn = std::future::poll_fn(|cx| {
+                if let Some(cause) = must_end(cx, Moment::Woken) {
+                    return Poll::Ready(Err(cause));
                 }
-            };
-            match self.write_client(cx) {
-                Ok(written) => moved |= written,
-                Err(_) => return Poll::Ready(Event::ClientGone),
-            }
-            if self.nothing_for_client() {
-                if let Some(event) = self.finished() {
-                    return Poll::Ready(event);
+                match self.poll(cx, settle) {
+                    Poll::Ready(event) => Poll::Ready(Ok(event)),
+                    Poll::Pending => must_end(cx, Moment::Waiting)
+                        .map_or(Poll::Pending, |cause| Poll::Ready(Err(cause))),
                 }
-                match self.read_server(cx, settle) {
-                    Ok(read) => moved |= read,
-                    Err(event) => return Poll::Ready(event),
-                }
-            }
-            match self.read_client(cx) {
-                Ok(Some(event)) => return Poll::Ready(event),
-                Ok(None) => {}
-                Err(_) => return Poll::Ready(Event::ClientGone),
-            }
-            moved |= self.copy_on();
-            if !moved {
-                return Poll::Pending;
+            });
+            match turn.await? {
+                Some(event) => return Ok(event),
+                // Sockets are looked at before it goes on.
+                None => tokio::task::yield_now().await,
             }
         }
+    }
+
+    /// Moves what can be moved; `None` when it had its turn and others have to have theirs.
+    fn poll(&mut self, cx: &mut Context<'_>, settle: &mut impl Settle) -> Poll<Option<Event>> {
+        for _ in 0..TURN {
+            match self.step(cx, settle) {
+                Ok(true) => {}
+                Ok(false) => return Poll::Pending,
+                Err(event) => return Poll::Ready(Some(event)),
+            }
+        }
+        Poll::Ready(None)
+    }
+
+    /// Tries each direction once; says whether anything came of it that lets another one go on.
+    fn step(&mut self, cx: &mut Context<'_>, settle: &mut impl Settle) -> Result<bool, Event> {
+        if self.write_server(cx).is_err() {
+            if self.server.outbox.is_empty() {
+                return Err(Event::ServerLost);
+            }
+            // What the server still says counts: an ErrorResponse usually precedes the end.
+            self.server.outbox.clear();
+        }
+        let mut moved = self.write_client(cx).map_err(|_| Event::ClientGone)?;
+        if self.nothing_for_client() {
+            if let Some(event) = self.finished() {
+                return Err(event);
+            }
+            moved |= self.read_server(cx, settle)?;
+        }
+        // Nearly always the next step ends the cycle; the client is heard when all else waits, or when it has COPY data.
+        if !moved || !matches!(self.input, Input::Held) {
+            match self.read_client(cx) {
+                Ok(Some(event)) => return Err(event),
+                Ok(None) => {}
+                Err(_) => return Err(Event::ClientGone),
+            }
+            moved |= self.copy_on();
+        }
+        Ok(moved)
     }
 
     fn nothing_for_client(&self) -> bool {
@@ -184,21 +228,17 @@ impl<'a> Relay<'a> {
         }
     }
 
-    fn write_server(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
-        let mut moved = false;
+    fn write_server(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
         while !self.server.outbox.is_empty() {
             match self.server.stream.poll_write(cx, self.server.outbox.unsent()) {
-                Poll::Ready(count) => {
-                    self.server.outbox.sent(count?);
-                    moved = true;
-                }
-                Poll::Pending => return Ok(moved),
+                Poll::Ready(count) => self.server.outbox.sent(count?),
+                Poll::Pending => return Ok(()),
             }
         }
-        if let Poll::Ready(Err(error)) = self.server.stream.poll_flush(cx) {
-            return Err(error);
+        match self.server.stream.poll_flush(cx) {
+            Poll::Ready(Err(error)) => Err(error),
+            Poll::Ready(Ok(())) | Poll::Pending => Ok(()),
         }
-        Ok(moved)
     }
 
     fn write_client(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {

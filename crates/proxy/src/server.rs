@@ -291,7 +291,7 @@ impl Server {
     /// Gives buffers back and forgets what belonged to the last user only.
     pub(crate) fn rest(&mut self, buffers: &Buffers, now: Instant) {
         self.inbox.release(buffers);
-        self.outbox.release();
+        self.outbox.rest();
         self.idle_since = now;
         self.used_by = None;
     }

@@ -5,7 +5,7 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 
 use policy::Reason;
 use policy::decide::Attempt;
@@ -264,7 +264,7 @@ impl Session {
         let catalog = self.database.catalog();
         let reader = Reader {
             classes: &self.database.classes,
-            space: self.space(catalog.as_ref()),
+            space: self.space(catalog.as_deref()),
             metrics: &self.worker.metrics,
             now: self.worker.second(),
             statements: &self.statements,
@@ -360,13 +360,12 @@ impl Session {
         relay.guarded = placed.guarded.map(|guarded| (guarded, &*self.database.cluster));
         relay.ends(cycle.end);
         self.peer.timer.works();
-        let run = self.peer.unless_ended(relay.run(&mut closing));
-        let event = self.peer.unless_expelled(&self.worker, run).await;
+        let must_end = |cx: &Context<'_>, moment| self.peer.must_end(&self.worker, cx, moment);
+        let event = relay.run(&mut closing, must_end).await;
         let settled = closing.settled;
         self.peer.runs_on(None);
         let event = match event {
-            Ok(Some(event)) => event,
-            Ok(None) => return Err(self.interrupted(Cause::Terminated, &noticed)),
+            Ok(event) => event,
             Err(cause) => return Err(self.interrupted(cause, &noticed)),
         };
         if noticed.news.contains(&News::StalePlan) {

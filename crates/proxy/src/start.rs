@@ -146,11 +146,10 @@ fn low(value: u128) -> u64 {
 fn spawn(start: Start) -> io::Result<JoinHandle<()>> {
     let name = format!("worker-{}", start.index);
     std::thread::Builder::new().name(name).stack_size(STACK).spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let ran = runtime.and_then(|runtime| {
-            let local = tokio::task::LocalSet::new();
-            local.block_on(&runtime, start.run())
-        });
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build_local(tokio::runtime::LocalOptions::default());
+        let ran = runtime.and_then(|runtime| runtime.block_on(start.run()));
         if let Err(error) = ran {
             tracing::error!(%error, "a worker could not start");
         }

@@ -7,7 +7,7 @@
 
 use std::cell::Cell;
 use std::rc::Rc;
-use std::task::Poll;
+use std::task::Context;
 use std::time::Duration;
 
 use wire::TxStatus;
@@ -15,6 +15,7 @@ use wire::TxStatus;
 use crate::config::PoolRules;
 use crate::error::{Cause, Reached};
 use crate::peer::Peer;
+use crate::relay::Moment;
 use crate::worker::Worker;
 
 /// The longest time between two walks.
@@ -278,8 +279,9 @@ impl Peer {
 
     /// Why the session, which waits for its client, must end.
     pub(crate) fn expelled(&self, worker: &Worker) -> Option<Cause> {
+        let verdict = self.timer.verdict()?;
         let rules = &worker.live().pool;
-        match self.timer.verdict()? {
+        match verdict {
             Verdict::Expelled(limit) => {
                 Some(Reached::Expelled { limit, after: limit.of(rules) }.into())
             }
@@ -290,25 +292,21 @@ impl Peer {
         }
     }
 
-    /// Does `work`, unless the session must end before it is done.
-    ///
-    /// # Errors
-    ///
-    /// The cause, for the client; `work` was dropped in the middle.
-    pub(crate) async fn unless_expelled<T>(
+    /// Why the session, for which a server works, must end: an administrator said so, or it was expelled; who has its
+    /// answer already need not wait any more.
+    pub(crate) fn must_end(
         &self,
         worker: &Worker,
-        work: impl Future<Output = T>,
-    ) -> Result<T, Cause> {
-        let mut work = std::pin::pin!(work);
-        std::future::poll_fn(|cx| {
-            if let Poll::Ready(done) = work.as_mut().poll(cx) {
-                return Poll::Ready(Ok(done));
+        cx: &Context<'_>,
+        moment: Moment,
+    ) -> Option<Cause> {
+        match moment {
+            Moment::Woken => {
+                self.waits(cx);
+                self.is_ended().then_some(Cause::Terminated)
             }
-            self.waits(cx);
-            self.expelled(worker).map_or(Poll::Pending, |cause| Poll::Ready(Err(cause)))
-        })
-        .await
+            Moment::Waiting => self.expelled(worker),
+        }
     }
 }
 

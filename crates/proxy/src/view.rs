@@ -10,26 +10,30 @@ use tokio::sync::watch;
 
 use crate::config::ClusterLink;
 
+/// A value that all workers share, counted by this one alone: a cycle looks at several of them, and counting
+/// them where other threads see it would cost it more than looking.
+pub(crate) type Snapshot<T> = Rc<Arc<T>>;
+
 /// The newest value of a channel, fetched only when it has changed.
 #[derive(Debug)]
 pub(crate) struct Watched<T> {
-    state: RefCell<(watch::Receiver<Arc<T>>, Arc<T>)>,
+    state: RefCell<(watch::Receiver<Arc<T>>, Snapshot<T>)>,
 }
 
 impl<T> Watched<T> {
     pub(crate) fn new(mut receiver: watch::Receiver<Arc<T>>) -> Self {
-        let newest = Arc::clone(&receiver.borrow_and_update());
+        let newest = Rc::new(Arc::clone(&receiver.borrow_and_update()));
         Self { state: RefCell::new((receiver, newest)) }
     }
 
     /// The newest value. A sender that is gone leaves its last one.
-    pub(crate) fn newest(&self) -> Arc<T> {
+    pub(crate) fn newest(&self) -> Snapshot<T> {
         let mut state = self.state.borrow_mut();
         let (receiver, newest) = &mut *state;
         if receiver.has_changed().unwrap_or(false) {
-            *newest = Arc::clone(&receiver.borrow_and_update());
+            *newest = Rc::new(Arc::clone(&receiver.borrow_and_update()));
         }
-        Arc::clone(newest)
+        Rc::clone(newest)
     }
 
     /// A receiver of its own, for a task that waits for a change; what is newest now counts as seen.

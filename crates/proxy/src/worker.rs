@@ -38,7 +38,7 @@ use crate::scope::Scopes;
 use crate::server::{Identity, ServerNumber, SessionNumber};
 use crate::shown::Second;
 use crate::timers::{self, Phase, Verdict};
-use crate::view::{ClusterView, Watched};
+use crate::view::{ClusterView, Snapshot, Watched};
 
 /// How often idle servers are looked through.
 const SWEEP: Duration = Duration::from_secs(1);
@@ -156,8 +156,9 @@ impl Start {
             second: Cell::default(),
         });
         let inbox = Inbox { mails: self.mailbox, inquiries: self.inquiries };
-        worker.run(listener, inbox, self.stage).await;
-        Ok(())
+        // A task of its own: what the runtime waits for itself is polled whenever any session is woken.
+        let running = tokio::task::spawn_local(worker.run(listener, inbox, self.stage));
+        running.await.map_err(std::io::Error::other)
     }
 }
 
@@ -277,7 +278,7 @@ impl Worker {
     }
 
     /// The newest settings.
-    pub(crate) fn live(&self) -> Arc<Live> {
+    pub(crate) fn live(&self) -> Snapshot<Live> {
         self.live.newest()
     }
 

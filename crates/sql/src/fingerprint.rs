@@ -39,9 +39,7 @@ impl Scanner {
         let mut hash = Sip::new(self.seed);
         // No token's kind: a text is never taken for the tokens of another.
         hash.byte(0xfe);
-        for byte in sql {
-            hash.byte(*byte);
-        }
+        hash.bytes(sql);
         Fingerprint(hash.finish())
     }
 

@@ -48,7 +48,7 @@ impl<'a> Cursor<'a> {
 
     /// The bytes up to the next NUL, which is read too.
     pub(crate) fn cstr(&mut self) -> Option<&'a [u8]> {
-        let end = self.0.iter().position(|&byte| byte == 0)?;
+        let end = memchr::memchr(0, self.0)?;
         let text = self.take(end)?;
         self.byte()?;
         Some(text)

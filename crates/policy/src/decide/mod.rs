@@ -113,6 +113,8 @@ struct Replicas<'a> {
     topology: &'a Topology,
     /// How close the closest came.
     closest: Closeness,
+    /// Who is eligible among the first 64 members, a bit for each.
+    eligible: u64,
     /// Without a primary only those serve that are this far: the ones that may be promoted.
     at_least: Option<(Option<Timeline>, Lsn)>,
 }
@@ -121,16 +123,25 @@ impl<'a> Replicas<'a> {
     fn new(ask: &'a Ask<'a>, topology: &'a Topology) -> Self {
         let judge = Judge::new(ask, topology);
         let mut closest = Closeness::Absent;
-        let mut farthest = None;
-        for node in &topology.nodes {
+        let (mut farthest, mut eligible) = (None, 0);
+        for (place, node) in topology.nodes.iter().enumerate() {
             let closeness = judge.of(node).closeness();
             closest = closest.max(closeness);
             if closeness == Closeness::Eligible {
                 farthest = farthest.max(advance(node));
+                eligible |= bit(place).unwrap_or(0);
             }
         }
         let at_least = farthest.filter(|_| !judge.is_led());
-        Self { judge, ask, topology, closest, at_least }
+        Self { judge, ask, topology, closest, eligible, at_least }
+    }
+
+    /// Whether the member in this place is eligible: remembered, since a choice asks several times.
+    fn is_eligible(&self, place: usize, node: &NodeView) -> bool {
+        match bit(place) {
+            Some(bit) => self.eligible & bit != 0,
+            None => self.judge.of(node) == Eligibility::Eligible,
+        }
     }
 
     /// One of the eligible replicas, or one that may prove that it is.
@@ -141,9 +152,13 @@ impl<'a> Replicas<'a> {
     /// One of the eligible replicas, if there is any.
     fn serve_measured(&self, reason: Reason, load: &impl Load, draw: u64) -> Option<Decision> {
         let led = self.judge.is_led();
-        let eligible = self.topology.nodes.iter().filter(|node| {
+        if self.closest != Closeness::Eligible {
+            return None;
+        }
+        let members = self.topology.nodes.iter().enumerate();
+        let eligible = members.filter_map(|(place, node)| {
             let far_enough = led || (self.at_least.is_some() && advance(node) == self.at_least);
-            far_enough && self.judge.of(node) == Eligibility::Eligible
+            (far_enough && self.is_eligible(place, node)).then_some(node)
         });
         let node = balance::least_busy_of_two(eligible, load, draw)?;
         let reason = if led { reason } else { Reason::NoPrimary };
@@ -253,6 +268,11 @@ impl Replicas<'_> {
             self.topology.nodes.iter().filter(|node| self.judge.to_prove(node).is_some());
         candidates.any(|node| likely_from(node).is_some_and(|age| age <= patience))
     }
+}
+
+/// The bit of the member in this place; only the first 64 have one.
+fn bit(place: usize) -> Option<u64> {
+    1_u64.checked_shl(u32::try_from(place).ok()?)
 }
 
 /// How far a node's replay is, comparable over timelines; an unknown timeline is the oldest.

@@ -96,9 +96,9 @@ impl Cached {
         self.young.insert(key, entry);
     }
 
-    pub(super) fn forget(&mut self, key: Key) {
-        self.young.remove(&key);
-        self.old.remove(&key);
+    pub(super) fn forget_all(&mut self) {
+        let catalog = self.catalog.take();
+        self.begin_anew(catalog);
     }
 
     pub(super) fn number_of(&mut self, path: Option<&SearchPath>) -> PathNumber {
@@ -107,8 +107,7 @@ impl Cached {
             return *number;
         }
         if self.paths.len() >= MOST_PATHS {
-            let catalog = self.catalog.take();
-            self.begin_anew(catalog);
+            self.forget_all();
         }
         let Some(number) = self.newest_path.0.checked_add(1) else { return PathNumber::UNKNOWN };
         self.newest_path = PathNumber(number);

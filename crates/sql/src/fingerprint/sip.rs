@@ -110,8 +110,18 @@ impl Sip {
     }
 }
 
+/// Up to eight bytes as a word, the first lowest.
 #[inline]
 fn gathered(eight: &[u8]) -> u64 {
+    if let Some(eight) = eight.first_chunk() {
+        return u64::from_le_bytes(*eight);
+    }
+    // Two halves that may overlap: what both hold is the same.
+    if let (Some(low), Some(high)) = (eight.first_chunk(), eight.last_chunk()) {
+        let above = u32::try_from(eight.len()).unwrap_or(4).wrapping_sub(4).wrapping_mul(8);
+        let high = u64::from(u32::from_le_bytes(*high)).wrapping_shl(above);
+        return u64::from(u32::from_le_bytes(*low)) | high;
+    }
     eight.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte))
 }
 

@@ -161,6 +161,7 @@ impl Pool {
         // Dropped behind the spot: by then this waiter no longer counts.
         let _standing = Standing { pool: self, worker };
         let mut spot = Spot { line: &self.line, turn: self.line.join(Place::Last, since) };
+        worker.lines.begins(self);
         *self.line.address.borrow_mut() = Some(Rc::clone(address));
         loop {
             let sizes = self.sizes(worker);
@@ -193,6 +194,7 @@ impl Pool {
             }
             // A turn that came to nothing must not cost the place.
             spot.turn = self.line.join(Place::First, since);
+            worker.lines.begins(self);
         }
     }
 
@@ -245,8 +247,9 @@ impl Pool {
     }
 
     /// Takes note that a waiter left the line, by whichever way.
-    fn left_line(&self, worker: &Worker) {
+    fn left_line(self: &Rc<Self>, worker: &Worker) {
         if self.line.is_empty() {
+            worker.lines.ends(self);
             if let Some(at) = self.line.starves_at.take() {
                 self.permits.fed(at);
             }
@@ -276,7 +279,7 @@ impl Drop for Spot<'_> {
 
 /// One who waits for a server, in line or trying to open one; that it ends, by whichever way, is noticed.
 struct Standing<'a> {
-    pool: &'a Pool,
+    pool: &'a Rc<Pool>,
     worker: &'a Worker,
 }
 

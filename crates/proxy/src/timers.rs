@@ -462,7 +462,9 @@ mod tests {
         let mut peers = Peers::default();
         let all: Vec<_> =
             (1..=COUNT).map(|pid| Rc::new(Peer::new(pid, [0; crate::peer::LONG]))).collect();
-        all.iter().for_each(|peer| peers.insert(peer));
+        for peer in &all {
+            peers.insert(peer);
+        }
         let (mut now, mut fell, mut ended) = (start, 0, 0);
         while ended < all.len() {
             while let Some(peer) = all.get(fell).filter(|peer| silent(peer.pid()) <= now) {

@@ -97,6 +97,14 @@ offload: deps ## Which share of the reads replicas serve, by lag, time to think,
 	cargo build --locked --release -p weir --bin weir -p weir-bench --bin offload
 	target/release/offload $(OFFLOAD)
 
+# make scale SCALE="--quick": options of target/release/scale.
+SCALE ?=
+
+.PHONY: scale
+scale: deps ## How cost grows with clients, nodes, databases and statements
+	cargo build --locked --release -p weir --bin weir -p weir-bench --bin scale
+	ulimit -n "$$(ulimit -Hn)" && target/release/scale $(SCALE)
+
 # make load LOAD="--idle 2000": options of target/release/load.
 LOAD ?=
 

@@ -64,6 +64,20 @@ impl Service {
         meter.read(self.child.id()).map_err(|error| error.to_string())
     }
 
+    /// Resident memory, KiB.
+    ///
+    /// # Errors
+    ///
+    /// It ended; the error tells its last words.
+    pub fn resident(&mut self) -> Result<f64, String> {
+        self.check()?;
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()));
+        let status = status.map_err(|error| error.to_string())?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let size = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
+        size.ok_or_else(|| "/proc does not tell its memory".to_owned())
+    }
+
     /// Asks until there is an answer, for ten seconds at most.
     ///
     /// # Errors

@@ -35,12 +35,25 @@ impl Weir {
         host: Host<'_>,
         cluster: &Cluster,
     ) -> Result<Self, String> {
+        Self::start_with(program, host, &yaml(cluster))
+    }
+
+    /// Starts it with a configuration of the caller's.
+    ///
+    /// # Errors
+    ///
+    /// Why it can't be had; a sentence for people.
+    pub fn start_with(
+        program: Option<&Path>,
+        host: Host<'_>,
+        configuration: &str,
+    ) -> Result<Self, String> {
         let program = program.map_or_else(|| beside("weir"), |given| Ok(given.to_owned()))?;
         let version = machine::version(&program)
             .ok_or_else(|| format!("{} is missing (make builds it)", program.display()))?;
         let config = host.folder.join("weir.yaml");
         let ports = host.folder.join("weir.ports");
-        fs::write(&config, yaml(cluster)).map_err(said)?;
+        fs::write(&config, configuration).map_err(said)?;
         let words = [text(&program)?, "serve", "-c", text(&config)?, "--ports-file", text(&ports)?];
         let mut service = host.start("weir", None, &words).map_err(said)?;
         let (port, admin) = service.wait(|| {

@@ -38,6 +38,11 @@ const AT_ONCE: usize = 2;
 /// One cluster's catalogs.
 pub(crate) struct Loader {
     shared: Arc<Shared>,
+    /// Who leads, among all else that changes with each probe.
+    topology: watch::Receiver<Arc<Topology>>,
+    /// Where the primary is, as databases' tasks see it: they are woken when that changes, and not by
+    /// each snapshot.
+    primary: watch::Sender<Option<Address>>,
     wishes: mpsc::UnboundedReceiver<Signal>,
 }
 
@@ -47,8 +52,6 @@ pub(crate) struct Shared {
     pub(crate) cluster: Arc<str>,
     /// How the primary is reached.
     pub(crate) door: Door,
-    /// Who the primary is.
-    pub(crate) topology: watch::Receiver<Arc<Topology>>,
     /// Where catalogs go.
     pub(crate) catalogs: watch::Sender<Arc<Catalogs>>,
     /// What the operator says of functions.
@@ -83,27 +86,36 @@ impl Shared {
     pub(crate) fn new(
         cluster: Arc<str>,
         door: Door,
-        topology: watch::Receiver<Arc<Topology>>,
         catalogs: watch::Sender<Arc<Catalogs>>,
         (overrides, forget_after): (Vec<(String, FunctionEffect)>, Duration),
     ) -> Self {
         let (versions, slots) = (AtomicU64::new(0), Semaphore::new(AT_ONCE));
-        Self { cluster, door, topology, catalogs, overrides, forget_after, versions, slots }
+        Self { cluster, door, catalogs, overrides, forget_after, versions, slots }
     }
 }
 
 impl Loader {
     /// A loader of nothing yet; `wishes` are the signals that name a database.
-    pub(crate) fn new(shared: Shared, wishes: mpsc::UnboundedReceiver<Signal>) -> Self {
-        Self { shared: Arc::new(shared), wishes }
+    pub(crate) fn new(
+        shared: Shared,
+        topology: watch::Receiver<Arc<Topology>>,
+        wishes: mpsc::UnboundedReceiver<Signal>,
+    ) -> Self {
+        let primary = watch::Sender::new(None);
+        Self { shared: Arc::new(shared), topology, primary, wishes }
     }
 
     /// Loads what is wished for until nobody can wish any more. Dropping it ends all loads.
     pub(crate) async fn run(mut self) {
         let mut databases: HashMap<Box<str>, watch::Sender<Wanted>> = HashMap::new();
         let mut tasks = JoinSet::new();
+        self.look_for_the_primary();
         loop {
             tokio::select! {
+                changed = self.topology.changed() => match changed {
+                    Ok(()) => self.look_for_the_primary(),
+                    Err(_) => return,
+                },
                 wish = self.wishes.recv() => match wish {
                     Some(Signal::Database(name)) => self
                         .known(name, &mut databases, &mut tasks)
@@ -124,6 +136,19 @@ impl Loader {
         }
     }
 
+    /// Tells the tasks if the primary is elsewhere by now.
+    fn look_for_the_primary(&mut self) {
+        let topology = self.topology.borrow_and_update();
+        let newest = topology.primary().map(|node| (&node.host, node.port));
+        self.primary.send_if_modified(|known| {
+            let moved = newest != known.as_ref().map(|known| (&known.host, known.port));
+            if moved {
+                *known = newest.map(|(host, port)| Address { host: host.clone(), port });
+            }
+            moved
+        });
+    }
+
     /// What is wanted of a database's task, which is started if there is none.
     fn known(
         &self,
@@ -136,7 +161,8 @@ impl Loader {
             entry @ (hash_map::Entry::Occupied(_) | hash_map::Entry::Vacant(_)) => {
                 let (wanted, seen) = watch::channel(Wanted::default());
                 let name = entry.key().clone();
-                tasks.spawn(Keeper::new(Arc::clone(&self.shared), name, seen).run());
+                let primary = self.primary.subscribe();
+                tasks.spawn(Keeper::new(Arc::clone(&self.shared), name, (seen, primary)).run());
                 entry.insert_entry(wanted).get().clone()
             }
         }

@@ -47,7 +47,6 @@ pub async fn run(config: ClusterConfig, ends: Ends, shutdown: impl Future<Output
     let shared = Shared::new(
         Arc::clone(&cluster),
         Door { patience: CATALOG_PATIENCE, ..door.as_ref().clone() },
-        ends.topology.subscribe(),
         ends.catalogs,
         (overrides(config.read_only_functions, config.write_functions), config.forget_after),
     );
@@ -59,6 +58,7 @@ pub async fn run(config: ClusterConfig, ends: Ends, shutdown: impl Future<Output
             error!(cluster = &*cluster, node = &*name, ?reason, "node left out");
         }
     }
+    let leader = ends.topology.subscribe();
     let wires = Wires {
         topology: ends.topology,
         setups: ends.setups,
@@ -69,7 +69,7 @@ pub async fn run(config: ClusterConfig, ends: Ends, shutdown: impl Future<Output
         wishes,
     };
     let work = async {
-        tokio::join!(owner.run(wires), clock.run(), Loader::new(shared, named).run());
+        tokio::join!(owner.run(wires), clock.run(), Loader::new(shared, leader, named).run());
     };
     // Boxed: three tasks' state would otherwise sit in whatever future awaits this one.
     let work = Box::pin(work);

@@ -43,6 +43,7 @@ pub mod settings;
 pub mod share;
 pub mod signal;
 pub mod standby;
+pub mod sweep;
 #[cfg(test)]
 mod testing;
 pub mod token;
@@ -59,5 +60,6 @@ pub use lsn::{Fence, Lsn, Position, Timeline};
 pub use rules::{Consistency, OnNoPrimary, OnStale, PreferenceError, Preferences, Route, Scope};
 pub use share::{NoShare, Share};
 pub use signal::Signal;
+pub use sweep::Sweep;
 pub use token::{NoToken, Token, TokenVerdict};
 pub use topology::{Epoch, Gate, Health, Leader, NodeId, NodeView, Role, Sampled, Topology};

@@ -4,9 +4,14 @@
 //! server knows a statement as `weir_<id>`, so that clients share them and none notices which
 //! server it is on. Nothing is recorded before the server said `ParseComplete`.
 
+mod on_server;
+
 use std::cell::Cell;
 use std::collections::HashMap;
 use std::rc::{Rc, Weak};
+
+pub use self::on_server::ServerStatements;
+use crate::sweep::Sweep;
 
 /// Identifies a statement's content within one worker.
 pub type StatementId = u64;
@@ -24,6 +29,8 @@ pub struct Statement {
     columns: Cell<Option<u64>>,
     /// The newest schema under which those columns are known to be the same.
     schema: Cell<SchemaNumber>,
+    /// Its content has another number by now.
+    retired: Cell<bool>,
 }
 
 /// Tells apart the schemas that databases had, one after the other; no two databases share one.
@@ -54,6 +61,12 @@ impl Statement {
         }
     }
 
+    /// Gives its content another number from now on: what servers have prepared by this one is of a
+    /// schema that is gone.
+    pub fn retire(&self) {
+        self.retired.set(true);
+    }
+
     /// Whether the schema may have changed its columns since they were described.
     #[must_use]
     pub fn is_in_doubt(&self, schema: SchemaNumber) -> bool {
@@ -78,12 +91,22 @@ pub fn columns_of(body: &[u8]) -> u64 {
 }
 
 /// Gives equal content the same number, as long as anybody uses it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Interner {
     known: HashMap<Box<[u8]>, Weak<Statement>>,
     next: StatementId,
     key: Vec<u8>,
-    sweep_at: usize,
+    sweep: Sweep,
+}
+
+/// Statements kept before those that nobody uses are forgotten.
+const LEAST: usize = 1024;
+
+impl Default for Interner {
+    fn default() -> Self {
+        let (known, next, key) = (HashMap::new(), StatementId::default(), Vec::new());
+        Self { known, next, key, sweep: Sweep::from(LEAST) }
+    }
 }
 
 impl Interner {
@@ -94,10 +117,14 @@ impl Interner {
         for part in [&schema, meaning.shape, &[0], types, &[0], sql] {
             self.key.extend_from_slice(part);
         }
-        if let Some(statement) = self.known.get(self.key.as_slice()).and_then(Weak::upgrade) {
+        let known = self.known.get(self.key.as_slice()).and_then(Weak::upgrade);
+        if let Some(statement) = known.filter(|known| !known.retired.get()) {
             return statement;
         }
-        self.sweep();
+        if self.sweep.is_due(self.known.len()) {
+            self.known.retain(|_, statement| statement.strong_count() > 0);
+            self.sweep.swept(self.known.len());
+        }
         self.next = self.next.saturating_add(1);
         let statement = Rc::new(Statement {
             id: self.next,
@@ -105,23 +132,10 @@ impl Interner {
             types: types.into(),
             columns: Cell::new(None),
             schema: Cell::new(meaning.schema),
+            retired: Cell::new(false),
         });
         self.known.insert(self.key.as_slice().into(), Rc::downgrade(&statement));
         statement
-    }
-
-    /// Gives the content of `statement` another number from now on: what servers have prepared by
-    /// this one is of a schema that is gone.
-    pub fn retire(&mut self, statement: &Rc<Statement>) {
-        self.known.retain(|_, known| known.as_ptr() != Rc::as_ptr(statement));
-    }
-
-    /// Forgets what nobody uses any more, each time the table has doubled.
-    fn sweep(&mut self) {
-        if self.known.len() >= self.sweep_at.max(1024) {
-            self.known.retain(|_, statement| statement.strong_count() > 0);
-            self.sweep_at = self.known.len().saturating_mul(2);
-        }
     }
 }
 
@@ -202,53 +216,6 @@ impl ClientStatements {
     }
 }
 
-/// The statements that one server has prepared, least recently used first to go.
-#[derive(Debug, Default)]
-pub struct ServerStatements {
-    used: HashMap<StatementId, u64>,
-    tick: u64,
-}
-
-impl ServerStatements {
-    /// Whether the statement is prepared; marks it as used.
-    pub fn touch(&mut self, id: StatementId) -> bool {
-        self.tick = self.tick.saturating_add(1);
-        let tick = self.tick;
-        self.used.get_mut(&id).map(|used| *used = tick).is_some()
-    }
-
-    /// Whether the statement is prepared.
-    #[must_use]
-    pub fn has(&self, id: StatementId) -> bool {
-        self.used.contains_key(&id)
-    }
-
-    /// Records a statement whose `ParseComplete` arrived.
-    pub fn insert(&mut self, id: StatementId) {
-        self.tick = self.tick.saturating_add(1);
-        self.used.insert(id, self.tick);
-    }
-
-    /// Forgets a statement.
-    pub fn remove(&mut self, id: StatementId) {
-        self.used.remove(&id);
-    }
-
-    /// Forgets all (`DEALLOCATE ALL`, `DISCARD ALL`).
-    pub fn clear(&mut self) {
-        self.used.clear();
-    }
-
-    /// The least recently used statement, if there are more than `most`.
-    #[must_use]
-    pub fn surplus(&self, most: u32) -> Option<StatementId> {
-        if self.used.len() <= usize::try_from(most).unwrap_or(usize::MAX) {
-            return None;
-        }
-        self.used.iter().min_by_key(|(_, used)| **used).map(|(id, _)| *id)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -274,8 +241,11 @@ mod tests {
     fn a_retired_statement_is_parsed_under_another_number() {
         let mut interner = Interner::default();
         let first = interner.intern((b"SELECT 1", b""), meaning(b"", 1));
-        interner.retire(&first);
-        assert_ne!(interner.intern((b"SELECT 1", b""), meaning(b"", 1)).id, first.id);
+        first.retire();
+        let second = interner.intern((b"SELECT 1", b""), meaning(b"", 1));
+        assert_ne!(second.id, first.id);
+        first.retire();
+        assert_eq!(interner.intern((b"SELECT 1", b""), meaning(b"", 1)).id, second.id);
     }
 
     #[test]
@@ -295,16 +265,5 @@ mod tests {
         assert!(statement.is_in_doubt(SchemaNumber(2)));
         assert_eq!(statement.describes(columns_of(b"a"), SchemaNumber(2)), Columns::Same);
         assert!(!statement.is_in_doubt(SchemaNumber(2)));
-    }
-
-    #[test]
-    fn the_least_recently_used_statement_is_the_surplus() {
-        let mut server = ServerStatements::default();
-        server.insert(1);
-        server.insert(2);
-        assert_eq!(server.surplus(2), None);
-        assert!(server.touch(1));
-        server.insert(3);
-        assert_eq!(server.surplus(2), Some(2));
     }
 }

@@ -7,6 +7,8 @@ use std::cell::RefCell;
 use std::collections::HashSet;
 use std::rc::Rc;
 
+use crate::sweep::Sweep;
+
 /// Names and values of the parameters that were reported, sorted by name.
 #[derive(Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Reports(Vec<Report>);
@@ -40,11 +42,17 @@ impl Reports {
 }
 
 /// A worker's known sets of reports.
-#[derive(Debug, Default)]
-pub struct KnownReports(RefCell<HashSet<Rc<Reports>>>);
+#[derive(Debug)]
+pub struct KnownReports(RefCell<(HashSet<Rc<Reports>>, Sweep)>);
 
 /// Sets kept before those that nobody uses are forgotten.
-const SWEEP_AT: usize = 1024;
+const LEAST: usize = 1024;
+
+impl Default for KnownReports {
+    fn default() -> Self {
+        Self(RefCell::new((HashSet::new(), Sweep::from(LEAST))))
+    }
+}
 
 impl KnownReports {
     /// `reports` after a server reported `name`; what is true for the node alone is left out.
@@ -59,12 +67,13 @@ impl KnownReports {
     }
 
     fn intern(&self, reports: Reports) -> Rc<Reports> {
-        let mut known = self.0.borrow_mut();
+        let (known, sweep) = &mut *self.0.borrow_mut();
         if let Some(same) = known.get(&reports) {
             return Rc::clone(same);
         }
-        if known.len() >= SWEEP_AT {
+        if sweep.is_due(known.len()) {
             known.retain(|reports| Rc::strong_count(reports) > 1);
+            sweep.swept(known.len());
         }
         let reports = Rc::new(reports);
         known.insert(Rc::clone(&reports));
@@ -94,5 +103,19 @@ mod tests {
         let known = KnownReports::default();
         let none = Rc::new(Reports::default());
         assert!(Rc::ptr_eq(&known.with(&none, b"in_hot_standby", b"on"), &none));
+    }
+
+    #[test]
+    fn reports_that_nobody_holds_are_forgotten_and_those_that_are_held_stay_the_same() {
+        let known = KnownReports::default();
+        let none = Rc::new(Reports::default());
+        let named =
+            |number: usize| known.with(&none, b"application_name", number.to_string().as_bytes());
+        let held: Vec<_> = (0..LEAST).map(named).collect();
+        for number in LEAST..20 * LEAST {
+            drop(named(number));
+        }
+        assert!(known.0.borrow().0.len() <= 2 * LEAST);
+        assert!(held.iter().enumerate().all(|(number, kept)| Rc::ptr_eq(kept, &named(number))));
     }
 }

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use policy::NodeId;
+use policy::{NodeId, Sweep};
 use tokio::sync::{Notify, mpsc};
 
 use crate::config::Sizes;
@@ -236,15 +236,22 @@ impl Drop for Permit {
 }
 
 /// Pools kept before those that no worker has any more are forgotten.
-const SWEEP_AT: usize = 4096;
+const LEAST: usize = 4096;
 
 /// Whose count it is: the cluster, the node, and the name of a user or a database.
 type Group = (Which, Arc<str>, NodeId, Arc<str>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Known {
     pools: HashMap<Arc<PoolKey>, Arc<Permits>>,
     groups: HashMap<Group, Arc<Count>>,
+    sweep: Sweep,
+}
+
+impl Default for Known {
+    fn default() -> Self {
+        Self { pools: HashMap::new(), groups: HashMap::new(), sweep: Sweep::from(LEAST) }
+    }
 }
 
 impl Known {
@@ -252,6 +259,7 @@ impl Known {
     fn sweep(&mut self) {
         self.pools.retain(|_, permits| Arc::strong_count(permits) > 1);
         self.groups.retain(|_, count| Arc::strong_count(count) > 1);
+        self.sweep.swept(self.pools.len());
     }
 
     fn group(&mut self, which: Which, key: &Arc<PoolKey>) -> Arc<Count> {
@@ -279,7 +287,7 @@ impl Registry {
         if let Some(permits) = known.pools.get(&key) {
             return Arc::clone(permits);
         }
-        if known.pools.len() >= SWEEP_AT {
+        if known.sweep.is_due(known.pools.len()) {
             known.sweep();
         }
         let key = Arc::new(key);
@@ -384,11 +392,25 @@ mod tests {
     fn what_nobody_uses_any_more_is_forgotten() {
         let (registry, _mails) = registry();
         let kept = pool(&registry, "ann", "kept", 1);
-        for number in 0..SWEEP_AT {
+        for number in 0..LEAST {
             drop(pool(&registry, "ann", &format!("tenant_{number}"), 1));
         }
         let known = registry.known.lock().unwrap();
         assert!(known.pools.len() < 4 && known.groups.len() < 5, "{}", known.pools.len());
         assert!(known.pools.contains_key(&kept.key));
+    }
+
+    #[test]
+    fn many_pools_in_use_are_not_all_looked_at_for_each_new_one() {
+        let (registry, _mails) = registry();
+        let sweep = || registry.known.lock().unwrap().sweep;
+        let (mut used, mut sweeps, mut before) = (Vec::new(), 0, sweep());
+        for number in 0..8 * LEAST {
+            used.push(pool(&registry, "ann", &format!("tenant_{number}"), 1));
+            sweeps += usize::from(std::mem::replace(&mut before, sweep()) != sweep());
+        }
+        assert_eq!(sweeps, 3, "once for each doubling");
+        let again = pool(&registry, "ann", "tenant_0", 1);
+        assert!(Arc::ptr_eq(&used[0], &again));
     }
 }

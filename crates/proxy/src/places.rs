@@ -7,6 +7,8 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use policy::Sweep;
+
 /// Whose clients are counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Whose {
@@ -24,16 +26,26 @@ impl Drop for Place {
     }
 }
 
-type Counts = HashMap<(Whose, Box<str>), Arc<AtomicU32>>;
+#[derive(Debug)]
+struct Known {
+    counts: HashMap<(Whose, Box<str>), Arc<AtomicU32>>,
+    sweep: Sweep,
+}
 
 /// All counts that are not zero, and some that are.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Places {
-    known: Mutex<Counts>,
+    known: Mutex<Known>,
 }
 
 /// Counts kept before those that nobody has a place in are forgotten.
-const SWEEP_AT: usize = 4096;
+const LEAST: usize = 4096;
+
+impl Default for Places {
+    fn default() -> Self {
+        Self { known: Mutex::new(Known { counts: HashMap::new(), sweep: Sweep::from(LEAST) }) }
+    }
+}
 
 impl Places {
     /// Takes one of `limit` places, if one is free.
@@ -46,10 +58,12 @@ impl Places {
 
     fn count(&self, whose: Whose, name: &str) -> Arc<AtomicU32> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.len() >= SWEEP_AT {
-            known.retain(|_, count| Arc::strong_count(count) > 1);
+        let Known { counts, sweep } = &mut *known;
+        if sweep.is_due(counts.len()) {
+            counts.retain(|_, count| Arc::strong_count(count) > 1);
+            sweep.swept(counts.len());
         }
-        Arc::clone(known.entry((whose, Box::from(name))).or_default())
+        Arc::clone(counts.entry((whose, Box::from(name))).or_default())
     }
 }
 
@@ -71,10 +85,24 @@ mod tests {
     fn names_that_nobody_uses_are_forgotten_and_places_that_are_taken_are_not() {
         let places = Places::default();
         let _taken = places.take(Whose::User, "ann", 1);
-        for number in 0..SWEEP_AT {
+        for number in 0..LEAST {
             drop(places.take(Whose::Database, &number.to_string(), 1));
         }
-        assert!(places.known.lock().unwrap().len() < 4);
+        assert!(places.known.lock().unwrap().counts.len() < 4);
         assert!(places.take(Whose::User, "ann", 1).is_none());
+    }
+
+    #[test]
+    fn more_users_than_the_least_are_not_all_looked_at_for_each_login() {
+        let places = Places::default();
+        let (mut taken, mut sweeps) = (Vec::new(), 0);
+        let sweep = || places.known.lock().unwrap().sweep;
+        let mut before = sweep();
+        for number in 0..16 * LEAST {
+            taken.push(places.take(Whose::User, &number.to_string(), 1));
+            sweeps += usize::from(std::mem::replace(&mut before, sweep()) != sweep());
+        }
+        assert!(taken.iter().all(Option::is_some));
+        assert_eq!(sweeps, 4, "once for each doubling");
     }
 }

@@ -6,6 +6,7 @@
 
 mod counts;
 mod line;
+mod lines;
 mod upkeep;
 
 use std::cell::{Cell, RefCell};
@@ -17,6 +18,7 @@ use policy::NodeId;
 
 use self::counts::Opening;
 use self::line::Line;
+pub(crate) use self::lines::Lines;
 use crate::config::{Live, Sizes};
 use crate::error::{Cause, Reached};
 use crate::metrics::Metrics;

@@ -194,12 +194,6 @@ impl Pools {
         }
     }
 
-    /// Has those decide anew who wait for servers of nodes that are no longer what they were.
-    pub(crate) fn dissolve_lines(&self) {
-        let topology = self.cluster.topology.newest();
-        self.by_node.borrow().iter().for_each(|(_, pool)| pool.dissolve(&topology));
-    }
-
     /// The pools whose servers count there.
     pub(crate) fn counted(&self, count: &Count) -> Vec<Rc<Pool>> {
         let by_node = self.by_node.borrow();

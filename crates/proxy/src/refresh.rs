@@ -140,8 +140,7 @@ impl Session {
     /// Lets whoever parses what the cycle binds next do so under another number: what servers have
     /// prepared of it is of tables that have changed.
     pub(crate) fn retire_bound(&self, cycle: Cycle) {
-        let mut interner = self.worker.interner.borrow_mut();
-        self.bound(cycle).iter().for_each(|stale| interner.retire(stale));
+        self.bound(cycle).iter().for_each(|stale| stale.retire());
     }
 
     /// The named statements that a cycle binds.

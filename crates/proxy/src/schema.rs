@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
+use policy::Sweep;
 use policy::prepared::SchemaNumber;
 
 /// One database's schema.
@@ -33,17 +34,30 @@ fn next(last: &AtomicU64) -> u64 {
 type Named = (Arc<str>, Box<str>);
 
 /// The schemas of all databases in use; locked only when a worker meets a database.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Schemas {
-    known: Mutex<HashMap<Named, Weak<Schema>>>,
+    known: Mutex<(HashMap<Named, Weak<Schema>>, Sweep)>,
     last: Arc<AtomicU64>,
+}
+
+/// Schemas kept before those of databases that nobody uses are forgotten.
+const LEAST: usize = 64;
+
+impl Default for Schemas {
+    fn default() -> Self {
+        Self { known: Mutex::new((HashMap::new(), Sweep::from(LEAST))), last: Arc::default() }
+    }
 }
 
 impl Schemas {
     /// The schema of a database.
     pub(crate) fn of(&self, cluster: &Arc<str>, database: &str) -> Arc<Schema> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.retain(|_, schema| schema.strong_count() > 0);
+        let (known, sweep) = &mut *known;
+        if sweep.is_due(known.len()) {
+            known.retain(|_, schema| schema.strong_count() > 0);
+            sweep.swept(known.len());
+        }
         let slot = known.entry((Arc::clone(cluster), database.into())).or_default();
         slot.upgrade().unwrap_or_else(|| {
             let number = AtomicU64::new(next(&self.last));
@@ -67,5 +81,20 @@ mod tests {
         let before = here.newest();
         there.changed();
         assert!(here.newest() > before && here.newest() != other.newest());
+    }
+
+    #[test]
+    fn schemas_that_nobody_uses_are_forgotten_and_their_numbers_never_used_again() {
+        let (schemas, cluster) = (Schemas::default(), Arc::from("main"));
+        let kept = schemas.of(&cluster, "kept");
+        let mut last = kept.newest();
+        for number in 0..20 * LEAST {
+            let next = schemas.of(&cluster, &number.to_string()).newest();
+            assert!(next > last);
+            last = next;
+        }
+        assert!(schemas.known.lock().unwrap().0.len() <= LEAST);
+        assert!(Arc::ptr_eq(&kept, &schemas.of(&cluster, "kept")));
+        assert!(schemas.of(&cluster, "0").newest() > last);
     }
 }

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use policy::{Scope, Ticket, Tickets, Wal};
+use policy::{Scope, Sweep, Ticket, Tickets, Wal};
 
 /// The newest tickets that anybody of a scope took.
 #[derive(Debug, Default)]
@@ -42,14 +42,26 @@ enum Key {
 /// A cluster's name and a scope in it.
 type Named = (Arc<str>, Key);
 
+#[derive(Debug)]
+struct Known {
+    fences: HashMap<Named, Weak<ScopeFence>>,
+    sweep: Sweep,
+}
+
 /// All scopes in use.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Scopes {
-    known: Mutex<HashMap<Named, Weak<ScopeFence>>>,
+    known: Mutex<Known>,
 }
 
 /// Scopes kept before those that nobody is in any more are forgotten.
-const SWEEP_AT: usize = 4096;
+const LEAST: usize = 4096;
+
+impl Default for Scopes {
+    fn default() -> Self {
+        Self { known: Mutex::new(Known { fences: HashMap::new(), sweep: Sweep::from(LEAST) }) }
+    }
+}
 
 impl Scopes {
     /// The fence that a session shares with its scope.
@@ -68,10 +80,12 @@ impl Scopes {
             Scope::Database => Key::Database(Arc::clone(database)),
         };
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.len() >= SWEEP_AT {
-            known.retain(|_, fence| fence.strong_count() > 0);
+        let Known { fences, sweep } = &mut *known;
+        if sweep.is_due(fences.len()) {
+            fences.retain(|_, fence| fence.strong_count() > 0);
+            sweep.swept(fences.len());
         }
-        let slot = known.entry((Arc::clone(cluster), key)).or_default();
+        let slot = fences.entry((Arc::clone(cluster), key)).or_default();
         slot.upgrade().unwrap_or_else(|| {
             let fence = Arc::default();
             *slot = Arc::downgrade(&fence);
@@ -104,5 +118,29 @@ mod tests {
             scopes.of(Scope::Connection, &cluster, (here, &user, &database)).newest().newest(),
             Ticket(0)
         );
+    }
+
+    #[test]
+    fn scopes_that_nobody_is_in_are_forgotten_and_those_in_use_are_looked_through_seldom() {
+        let (scopes, cluster) = (Scopes::default(), Arc::from("main"));
+        let (user, database): (Arc<str>, Arc<str>) = (Arc::from("u"), Arc::from("d"));
+        let of = |number: usize| {
+            let address = IpAddr::from(u32::try_from(number).unwrap().to_be_bytes());
+            scopes.of(Scope::Client, &cluster, (address, &user, &database))
+        };
+        let sweep = || scopes.known.lock().unwrap().sweep;
+        let (mut held, mut sweeps, mut before) = (Vec::new(), 0, sweep());
+        for number in 0..16 * LEAST {
+            held.push(of(number));
+            sweeps += usize::from(std::mem::replace(&mut before, sweep()) != sweep());
+        }
+        assert_eq!(sweeps, 4, "once for each doubling");
+        held[0].took(Wal::Flushed, Ticket(7));
+        held.truncate(1);
+        for number in 16 * LEAST..64 * LEAST {
+            drop(of(number));
+        }
+        assert!(scopes.known.lock().unwrap().fences.len() <= LEAST);
+        assert_eq!(of(0).newest().newest(), Ticket(7));
     }
 }

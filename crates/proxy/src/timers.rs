@@ -1,14 +1,14 @@
 //! How long may a session do what it does?
 //!
 //! No clock is read and no timer set on a cycle's path: a session only says what it begins to do.
-//! The worker walks over its sessions and adds the time since its last walk; a phase that began in
-//! between counts from the walk that finds it. So a limit strikes up to two walks late, and never
-//! early; how often the worker walks goes by the shortest limit.
+//! The worker walks over its sessions, a part at a time, and adds the time since it was last at each; a
+//! phase that began in between counts from the walk that finds it. So a limit strikes up to two walks
+//! late, and never early; how often the worker walks goes by the shortest limit.
 
 use std::cell::Cell;
 use std::rc::Rc;
 use std::task::Context;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use wire::TxStatus;
 
@@ -231,14 +231,15 @@ fn later(time: &Cell<Option<Duration>>, passed: Duration) -> Duration {
     lasted
 }
 
-/// Walks over all sessions, `passed` after the last time, and says when to do so again.
-pub(crate) fn walk(worker: &Rc<Worker>, passed: Duration) -> Duration {
+/// Walks over the sessions whose time has come, and says when to do so again.
+pub(crate) fn walk(worker: &Rc<Worker>, now: Instant) -> Duration {
     let live = worker.live();
-    let limits = Limit::ALL.map(|limit| limit.of(&live.pool));
-    let Some(shortest) = limits.iter().filter(|limit| !limit.is_zero()).min() else {
+    let mut peers = worker.peers().borrow_mut();
+    let Some(pace) = pace(&live.pool) else {
+        peers.skip(now);
         return SELDOM;
     };
-    worker.for_each_peer(|peer| match peer.timer.advance(passed, &live.pool) {
+    peers.walk(now, pace, |peer, passed| match peer.timer.advance(passed, &live.pool) {
         None => {}
         Some(Finding::Tell(verdict)) => {
             if let Verdict::Refused(limit) | Verdict::Expelled(limit) = verdict {
@@ -253,8 +254,14 @@ pub(crate) fn walk(worker: &Rc<Worker>, passed: Duration) -> Duration {
                 tokio::task::spawn_local(running.cancel(Rc::clone(worker)));
             }
         }
-    });
-    shortest.checked_div(8).unwrap_or_default().clamp(OFTEN, SELDOM)
+    })
+}
+
+/// How often each session is looked at; `None` without any limit.
+fn pace(rules: &PoolRules) -> Option<Duration> {
+    let limits = Limit::ALL.map(|limit| limit.of(rules));
+    let shortest = limits.iter().filter(|limit| !limit.is_zero()).min()?;
+    Some(shortest.checked_div(8).unwrap_or_default().clamp(OFTEN, SELDOM))
 }
 
 impl Peer {
@@ -313,6 +320,7 @@ impl Peer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::worker::Peers;
 
     const STEP: Duration = Duration::from_millis(100);
 
@@ -438,5 +446,40 @@ mod tests {
         let timer = Timer::default();
         timer.rests(TxStatus::Open);
         assert_eq!(found(&timer, &rules).1, rules.transaction_timeout);
+    }
+
+    #[test]
+    fn of_many_sessions_none_ends_early_and_none_more_than_two_walks_late() {
+        const COUNT: i32 = 20_000;
+        let limit = Duration::from_millis(500);
+        let rules = PoolRules { idle_transaction_timeout: limit, ..PoolRules::default() };
+        let pace = pace(&rules).expect("there is a limit");
+        let start = crate::worker::now();
+        // Each falls silent at a time of its own, many while a walk is under way.
+        let silent = |pid: i32| start + Duration::from_micros(61 * u64::from(pid.unsigned_abs()));
+        let mut peers = Peers::default();
+        let all: Vec<_> =
+            (1..=COUNT).map(|pid| Rc::new(Peer::new(pid, [0; crate::peer::LONG]))).collect();
+        for peer in &all {
+            peers.insert(peer);
+        }
+        let (mut now, mut fell, mut ended) = (start, 0, 0);
+        while ended < all.len() {
+            while let Some(peer) = all.get(fell).filter(|peer| silent(peer.pid()) <= now) {
+                peer.timer.rests(TxStatus::Open);
+                fell += 1;
+            }
+            let pause = peers.walk(now, pace, |peer, passed| {
+                if peer.timer.advance(passed, &rules).is_some() {
+                    let lasted = now - silent(peer.pid());
+                    // A walk takes up to COUNT / 1024 ms, and a tick to begin.
+                    let late = limit + 2 * (pace + Duration::from_millis(22));
+                    assert!(lasted >= limit && lasted <= late, "{}: {lasted:?}", peer.pid());
+                    peer.judge(Verdict::Expelled(Limit::IdleTransaction));
+                    ended += 1;
+                }
+            });
+            now += pause;
+        }
     }
 }

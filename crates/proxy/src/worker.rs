@@ -4,6 +4,7 @@
 //! ([`crate::scope`]) and mails.
 
 mod answers;
+mod peers;
 
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
@@ -31,7 +32,7 @@ use crate::metrics::Metrics;
 use crate::peer::Peer;
 use crate::permits::{Count, Mail, Registry};
 use crate::places::Places;
-use crate::pool::Pool;
+use crate::pool::{Lines, Pool};
 use crate::pools::Pools;
 use crate::schema::Schemas;
 use crate::scope::Scopes;
@@ -39,6 +40,8 @@ use crate::server::{Identity, ServerNumber, SessionNumber};
 use crate::shown::Second;
 use crate::timers::{self, Phase, Verdict};
 use crate::view::{ClusterView, Snapshot, Watched};
+
+pub(crate) use self::peers::Peers;
 
 /// How often idle servers are looked through.
 const SWEEP: Duration = Duration::from_secs(1);
@@ -97,7 +100,9 @@ pub(crate) struct Worker {
     clusters: RefCell<HashMap<String, Rc<ClusterView>>>,
     databases: RefCell<HashMap<Box<str>, Rc<Database>>>,
     pools: RefCell<HashMap<UserIn, Rc<Pools>>>,
-    peers: RefCell<HashMap<i32, Rc<Peer>>>,
+    /// Those of them that have clients in line.
+    pub(crate) lines: Lines,
+    peers: RefCell<Peers>,
     sessions: Cell<u64>,
     servers: Cell<NonZeroU64>,
     started: Instant,
@@ -149,6 +154,7 @@ impl Start {
             clusters: RefCell::default(),
             databases: RefCell::default(),
             pools: RefCell::default(),
+            lines: Lines::default(),
             peers: RefCell::default(),
             sessions: Cell::new(0),
             servers: Cell::new(NonZeroU64::MIN),
@@ -171,7 +177,6 @@ impl Worker {
     ) {
         let mut sweep = tokio::time::interval(SWEEP);
         sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut walked = now();
         let mut walk = std::pin::pin!(tokio::time::sleep(Duration::ZERO));
         while !self.closing() {
             tokio::select! {
@@ -184,9 +189,8 @@ impl Worker {
                 Some(inquiry) = inbox.inquiries.recv() => self.answer(inquiry),
                 _ = sweep.tick() => self.sweep(),
                 () = &mut walk => {
-                    let passed = now().saturating_duration_since(walked);
-                    let pause = timers::walk(&self, passed);
-                    walked = now();
+                    let walked = now();
+                    let pause = timers::walk(&self, walked);
                     let next = walked.checked_add(pause).unwrap_or(walked);
                     walk.as_mut().reset(next.into());
                 }
@@ -227,14 +231,7 @@ impl Worker {
 
     fn read_mail(self: &Rc<Self>, mail: Mail) {
         match mail {
-            Mail::Free(count) => {
-                let mut pools = self.counted(&count);
-                pools.retain(|pool| pool.waiting_since().is_some());
-                pools.sort_by_key(|pool| pool.waiting_since());
-                for pool in pools {
-                    pool.try_next();
-                }
-            }
+            Mail::Free(count) => self.lines.free(&count),
             Mail::Yield(count) => {
                 let pools = self.counted(&count);
                 let unused = pools.iter().filter(|pool| pool.idle_since().is_some());
@@ -274,7 +271,7 @@ impl Worker {
     }
 
     fn wake_all(&self) {
-        self.peers.borrow().values().for_each(|peer| peer.wake());
+        self.peers.borrow().all().for_each(|peer| peer.wake());
     }
 
     /// The newest settings.
@@ -325,25 +322,25 @@ impl Worker {
             self.random.set(self.draw());
             let low = i32::try_from(self.draw() >> (64 - PID_BITS)).unwrap_or(1);
             let pid = worker | low;
-            if low != 0 && !peers.contains_key(&pid) {
+            if low != 0 && peers.get(pid).is_none() {
                 return pid;
             }
         }
     }
 
-    /// Goes through all sessions.
-    pub(crate) fn for_each_peer(&self, act: impl FnMut(&Rc<Peer>)) {
-        self.peers.borrow().values().for_each(act);
+    /// The sessions.
+    pub(crate) fn peers(&self) -> &RefCell<Peers> {
+        &self.peers
     }
 
     /// Makes a session known, so that it can be cancelled and woken.
     pub(crate) fn enter(&self, peer: &Rc<Peer>) {
-        self.peers.borrow_mut().insert(peer.pid(), Rc::clone(peer));
+        self.peers.borrow_mut().insert(peer);
     }
 
     /// Forgets a session.
     pub(crate) fn leave(&self, peer: &Peer) {
-        self.peers.borrow_mut().remove(&peer.pid());
+        self.peers.borrow_mut().remove(peer.pid());
     }
 
     /// Cancels what the session of this key runs, wherever that is.
@@ -357,7 +354,7 @@ impl Worker {
         }
         let running = {
             let peers = self.peers.borrow();
-            let peer = peers.get(&key.pid).filter(|peer| peer.knows(&key.secret));
+            let peer = peers.get(key.pid).filter(|peer| peer.knows(&key.secret));
             let Some(peer) = peer else { return };
             if peer.timer.phase() == Phase::Waiting {
                 peer.judge(Verdict::Cancelled);
@@ -449,9 +446,7 @@ impl Worker {
     /// Has clients decide anew who stand in line for a node that a change of topology took away.
     async fn follow(self: Rc<Self>, mut topology: Changes, view: Rc<ClusterView>) {
         while topology.changed().await.is_ok() {
-            let pools = self.pools.borrow();
-            let concerned = pools.values().filter(|pools| Rc::ptr_eq(&pools.cluster, &view));
-            concerned.for_each(|pools| pools.dissolve_lines());
+            self.lines.dissolve(&view.name, &view.topology.newest());
         }
     }
 }

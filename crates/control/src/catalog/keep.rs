@@ -4,7 +4,6 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
-use policy::Topology;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing::info;
@@ -55,7 +54,7 @@ pub(super) struct Keeper {
     shared: Arc<Shared>,
     database: Box<str>,
     wanted: watch::Receiver<Wanted>,
-    topology: watch::Receiver<Arc<Topology>>,
+    primary: watch::Receiver<Option<Address>>,
     unused_since: Option<Instant>,
 }
 
@@ -63,17 +62,16 @@ impl Keeper {
     pub(super) fn new(
         shared: Arc<Shared>,
         database: Box<str>,
-        wanted: watch::Receiver<Wanted>,
+        (wanted, primary): (watch::Receiver<Wanted>, watch::Receiver<Option<Address>>),
     ) -> Self {
-        let topology = shared.topology.clone();
-        Self { shared, database, wanted, topology, unused_since: None }
+        Self { shared, database, wanted, primary, unused_since: None }
     }
 
     /// Keeps the catalog as new as the primary's until nobody has used it for some time.
     pub(super) async fn run(mut self) {
         let mut retry = Backoff::new(RETRY.0, RETRY.1);
         let (mut digest, mut complaint) = (None, Complaint::default());
-        while let Some(primary) = primary(&mut self.topology).await {
+        while let Some(primary) = known(&mut self.primary).await {
             // Before the first byte is sent: a change that comes while rows are read is loaded anew.
             let before = *self.wanted.borrow_and_update();
             let mut known = Known::Perhaps;
@@ -130,7 +128,7 @@ impl Keeper {
             tokio::select! {
                 changed = self.wanted.changed() => if changed.is_err() { return Next::Forget },
                 () = sleep_until(until.unwrap_or_else(Instant::now)) => return Next::Load,
-                () = moved(&mut self.topology, primary) => return Next::Load,
+                () = moved(&mut self.primary, primary) => return Next::Load,
                 () = sleep_until(forget.unwrap_or_else(Instant::now)), if forget.is_some() => {
                     return Next::Forget;
                 }
@@ -151,19 +149,15 @@ impl Keeper {
     }
 }
 
-/// Waits for a primary; `None` when the owner of the topology is gone.
-async fn primary(topology: &mut watch::Receiver<Arc<Topology>>) -> Option<Address> {
-    let seen = topology.wait_for(|topology| topology.primary().is_some()).await.ok()?;
-    seen.primary().map(|node| Address { host: node.host.clone(), port: node.port })
+/// Waits for a primary; `None` when the loader is gone.
+async fn known(primary: &mut watch::Receiver<Option<Address>>) -> Option<Address> {
+    primary.wait_for(Option::is_some).await.ok()?.clone()
 }
 
 /// Waits until another node is primary: its catalog may lack what the old one had.
-async fn moved(topology: &mut watch::Receiver<Arc<Topology>>, old: &Address) {
-    let other = |topology: &Arc<Topology>| {
-        topology.primary().is_some_and(|node| node.host != old.host || node.port != old.port)
-    };
-    // Without an owner of the topology the task ends at its next turn.
-    drop(topology.wait_for(other).await);
+async fn moved(primary: &mut watch::Receiver<Option<Address>>, old: &Address) {
+    // Without a loader the task ends at its next turn.
+    drop(primary.wait_for(|now| now.as_ref().is_some_and(|now| now != old)).await);
 }
 
 /// [`BELIEVED`] and up to [`SPREAD`] more, so that a hundred databases don't ask at once.

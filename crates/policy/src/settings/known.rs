@@ -5,20 +5,28 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use super::{Pairs, Settings, is_identity};
+use crate::sweep::Sweep;
 
 /// Sets kept before those that nobody uses are forgotten.
-const SWEEP_AT: usize = 1024;
+const LEAST: usize = 1024;
 
 /// A worker's known sets of settings.
 #[derive(Debug)]
 pub struct KnownSettings {
     none: Rc<Settings>,
-    known: RefCell<HashMap<Pairs, Rc<Settings>>>,
+    known: RefCell<Known>,
+}
+
+#[derive(Debug)]
+struct Known {
+    sets: HashMap<Pairs, Rc<Settings>>,
+    sweep: Sweep,
 }
 
 impl Default for KnownSettings {
     fn default() -> Self {
-        Self { none: Rc::new(Settings::new(Vec::new())), known: RefCell::default() }
+        let known = Known { sets: HashMap::new(), sweep: Sweep::from(LEAST) };
+        Self { none: Rc::new(Settings::new(Vec::new())), known: RefCell::new(known) }
     }
 }
 
@@ -35,15 +43,16 @@ impl KnownSettings {
         if pairs.is_empty() {
             return self.none();
         }
-        let mut known = self.known.borrow_mut();
-        if let Some(settings) = known.get(&pairs) {
+        let Known { sets, sweep } = &mut *self.known.borrow_mut();
+        if let Some(settings) = sets.get(&pairs) {
             return Rc::clone(settings);
         }
-        if known.len() >= SWEEP_AT {
-            known.retain(|_, settings| Rc::strong_count(settings) > 1);
+        if sweep.is_due(sets.len()) {
+            sets.retain(|_, settings| Rc::strong_count(settings) > 1);
+            sweep.swept(sets.len());
         }
         let settings = Rc::new(Settings::new(pairs.clone()));
-        known.insert(pairs, Rc::clone(&settings));
+        sets.insert(pairs, Rc::clone(&settings));
         settings
     }
 
@@ -68,5 +77,39 @@ impl KnownSettings {
             set.pairs().iter().filter(wanted).cloned().collect::<Pairs>()
         };
         self.intern([of(settings, true), of(startup, false)].concat())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn user(number: usize) -> Pairs {
+        vec![("app.user".into(), number.to_string().into())]
+    }
+
+    #[test]
+    fn sets_that_nobody_uses_are_forgotten_and_those_in_use_stay_the_same() {
+        let known = KnownSettings::default();
+        let used: Vec<_> = (0..LEAST).map(|number| known.intern(user(number))).collect();
+        for number in LEAST..20 * LEAST {
+            drop(known.intern(user(number)));
+        }
+        assert!(known.known.borrow().sets.len() <= 2 * LEAST);
+        for (number, settings) in used.iter().enumerate() {
+            assert!(Rc::ptr_eq(settings, &known.intern(user(number))), "{number}");
+        }
+    }
+
+    #[test]
+    fn as_many_sets_as_sessions_are_not_looked_through_for_each_new_one() {
+        let known = KnownSettings::default();
+        let (mut used, mut sweeps, mut before) = (Vec::new(), 0, known.known.borrow().sweep);
+        for number in 0..64 * LEAST {
+            used.push(known.intern(user(number)));
+            let now = known.known.borrow().sweep;
+            sweeps += usize::from(std::mem::replace(&mut before, now) != now);
+        }
+        assert_eq!(sweeps, 6, "once for each doubling");
     }
 }

@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use policy::Topology;
-use tokio::sync::oneshot;
+use tokio::sync::oneshot::{self, error::TryRecvError};
 use tokio::time::{Instant, timeout_at};
 
 use super::{AcquireError, Lease, Owned, Pool};
@@ -47,7 +47,10 @@ struct Waiter {
 /// Those who wait, and what they wait for.
 #[derive(Debug, Default)]
 pub(super) struct Line {
+    /// Some of them may have left: who leaves does not look for its place.
     waiters: RefCell<VecDeque<Waiter>>,
+    /// How many of those.
+    gone: Cell<usize>,
     /// The count that was full when it was last looked at.
     starves_at: Cell<Option<Which>>,
     begged: Cell<Option<std::time::Instant>>,
@@ -58,7 +61,7 @@ pub(super) struct Line {
 impl Line {
     /// Whether nobody waits.
     pub(super) fn is_empty(&self) -> bool {
-        self.waiters.borrow().is_empty()
+        self.waiters.borrow().len() <= self.gone.get()
     }
 
     /// The count that the pool starves at.
@@ -68,18 +71,47 @@ impl Line {
 
     /// Gives a server to who has waited longest, or back if nobody waits.
     pub(super) fn hand_on(&self, owned: Owned) -> Option<Owned> {
-        let mut turn = Turn::Server(owned);
+        match self.give(Turn::Server(owned))? {
+            Turn::Server(owned) => Some(owned),
+            Turn::Try => None,
+        }
+    }
+
+    /// Gives a turn to who has waited longest, or back if nobody waits.
+    fn give(&self, mut turn: Turn) -> Option<Turn> {
         loop {
-            let Some(waiter) = self.waiters.borrow_mut().pop_front() else { break };
+            let Some(waiter) = self.waiters.borrow_mut().pop_front() else { return Some(turn) };
             match waiter.turn.send(turn) {
                 Ok(()) => return None,
                 Err(back) => turn = back,
             }
+            self.gone.set(self.gone.get().saturating_sub(1));
         }
-        match turn {
-            Turn::Server(owned) => Some(owned),
-            Turn::Try => None,
+    }
+
+    /// Takes note that one of those in line left it.
+    ///
+    /// Its place is looked for once half of the places are such: of a thousand that give up at once each
+    /// would look at all others.
+    fn left(&self) {
+        let mut waiters = self.waiters.borrow_mut();
+        self.gone.set(self.gone.get().saturating_add(1));
+        if self.gone.get() > waiters.len() / 2 {
+            waiters.retain(|waiter| !waiter.turn.is_closed());
+            self.gone.set(0);
         }
+    }
+
+    /// Sends all away.
+    fn dissolve(&self) {
+        self.waiters.borrow_mut().clear();
+        self.gone.set(0);
+    }
+
+    /// Since when the first of those who wait does.
+    fn first_since(&self) -> Option<Instant> {
+        let waiters = self.waiters.borrow();
+        waiters.iter().find(|waiter| !waiter.turn.is_closed()).map(|waiter| waiter.since)
     }
 
     /// How many wait, and how long who has waited longest.
@@ -126,9 +158,10 @@ impl Pool {
         };
         let since = Instant::now();
         let (give_up, reserve_from) = (deadline(since, wait), deadline(since, patience));
-        // Dropped behind `turn`: by then this waiter no longer counts.
+        // Dropped behind the spot: by then this waiter no longer counts.
         let _standing = Standing { pool: self, worker };
-        let mut turn = self.line.join(Place::Last, since);
+        let mut spot = Spot { line: &self.line, turn: self.line.join(Place::Last, since) };
+        worker.lines.begins(self);
         *self.line.address.borrow_mut() = Some(Rc::clone(address));
         loop {
             let sizes = self.sizes(worker);
@@ -140,7 +173,7 @@ impl Pool {
             }
             let until =
                 if reserve || sizes.reserve == 0 { give_up } else { give_up.min(reserve_from) };
-            match timeout_at(until, &mut turn).await {
+            match timeout_at(until, &mut spot.turn).await {
                 Ok(Ok(Turn::Server(owned))) => {
                     if let Some(lease) = self.usable(worker, address, owned) {
                         return Ok(lease);
@@ -160,7 +193,8 @@ impl Pool {
                 return self.open(worker, address, permit).await;
             }
             // A turn that came to nothing must not cost the place.
-            turn = self.line.join(Place::First, since);
+            spot.turn = self.line.join(Place::First, since);
+            worker.lines.begins(self);
         }
     }
 
@@ -193,17 +227,12 @@ impl Pool {
 
     /// Since when the first waiter waits.
     pub(crate) fn waiting_since(&self) -> Option<Instant> {
-        self.line.waiters.borrow().front().map(|waiter| waiter.since)
+        self.line.first_since()
     }
 
     /// Lets the first waiter try to open a server.
     pub(crate) fn try_next(&self) {
-        loop {
-            let Some(waiter) = self.line.waiters.borrow_mut().pop_front() else { return };
-            if waiter.turn.send(Turn::Try).is_ok() {
-                return;
-            }
-        }
+        drop(self.line.give(Turn::Try));
     }
 
     /// Sends all away who wait for what the node no longer is.
@@ -213,14 +242,14 @@ impl Pool {
             address.as_ref().is_some_and(|address| !address.serves_in(topology))
         };
         if replaced {
-            self.line.waiters.borrow_mut().clear();
+            self.line.dissolve();
         }
     }
 
     /// Takes note that a waiter left the line, by whichever way.
-    fn left_line(&self, worker: &Worker) {
-        self.line.waiters.borrow_mut().retain(|waiter| !waiter.turn.is_closed());
+    fn left_line(self: &Rc<Self>, worker: &Worker) {
         if self.line.is_empty() {
+            worker.lines.ends(self);
             if let Some(at) = self.line.starves_at.take() {
                 self.permits.fed(at);
             }
@@ -231,9 +260,26 @@ impl Pool {
     }
 }
 
-/// A waiter's place; leaving it, by whichever way, is noticed.
+/// A waiter in line, as long as it stands there.
+struct Spot<'a> {
+    line: &'a Line,
+    turn: oneshot::Receiver<Turn>,
+}
+
+impl Drop for Spot<'_> {
+    fn drop(&mut self) {
+        // Nearly always it had its turn, and whoever gave it took its place out of the line.
+        let waits = matches!(self.turn.try_recv(), Err(TryRecvError::Empty));
+        self.turn.close();
+        if waits {
+            self.line.left();
+        }
+    }
+}
+
+/// One who waits for a server, in line or trying to open one; that it ends, by whichever way, is noticed.
 struct Standing<'a> {
-    pool: &'a Pool,
+    pool: &'a Rc<Pool>,
     worker: &'a Worker,
 }
 
@@ -246,4 +292,90 @@ impl Drop for Standing<'_> {
 fn deadline(since: Instant, limit: Duration) -> Instant {
     const FOR_EVER: Duration = Duration::from_secs(86_400 * 365);
     since.checked_add(if limit.is_zero() { FOR_EVER } else { limit }).unwrap_or(since)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spot(line: &Line, place: Place) -> Spot<'_> {
+        Spot { line, turn: line.join(place, Instant::now()) }
+    }
+
+    /// Gives one turn; the numbers of those that have one by now.
+    fn next(line: &Line, spots: &mut [(usize, Spot<'_>)]) -> Vec<usize> {
+        drop(line.give(Turn::Try));
+        let has_turn = |(number, spot): &mut (usize, Spot<'_>)| {
+            matches!(spot.turn.try_recv(), Ok(Turn::Try)).then_some(*number)
+        };
+        spots.iter_mut().filter_map(has_turn).collect()
+    }
+
+    #[test]
+    fn turns_go_by_age_and_past_those_who_left() {
+        let line = Line::default();
+        let mut spots: Vec<_> = (0..6).map(|number| (number, spot(&line, Place::Last))).collect();
+        spots.remove(3);
+        spots.remove(0);
+        assert_eq!(next(&line, &mut spots), [1]);
+        spots.push((9, spot(&line, Place::First)));
+        assert_eq!(next(&line, &mut spots), [9]);
+        assert_eq!(next(&line, &mut spots), [2]);
+        assert_eq!(next(&line, &mut spots), [4]);
+        assert!(!line.is_empty());
+        assert_eq!(next(&line, &mut spots), [5]);
+        assert!(line.is_empty() && line.gone.get() == 0);
+        assert!(line.give(Turn::Try).is_some(), "nobody takes it");
+    }
+
+    #[test]
+    fn who_left_does_not_make_a_line() {
+        let line = Line::default();
+        let (first, second) = (spot(&line, Place::Last), spot(&line, Place::Last));
+        drop(first);
+        assert!(!line.is_empty());
+        assert_eq!(line.length().0, 1);
+        assert_eq!(line.first_since(), line.waiters.borrow().back().map(|waiter| waiter.since));
+        drop(second);
+        assert!(line.is_empty() && line.first_since().is_none());
+    }
+
+    #[test]
+    fn who_leaves_with_a_turn_it_did_not_see_has_no_place_any_more() {
+        let line = Line::default();
+        let (first, _second) = (spot(&line, Place::Last), spot(&line, Place::Last));
+        assert!(line.give(Turn::Try).is_none());
+        drop(first);
+        assert!(!line.is_empty() && line.gone.get() == 0);
+    }
+
+    #[test]
+    fn a_line_that_is_sent_away_is_empty_and_begins_anew() {
+        let line = Line::default();
+        let mut spots: Vec<_> = (0..4).map(|number| (number, spot(&line, Place::Last))).collect();
+        spots.remove(0);
+        line.dissolve();
+        assert!(line.is_empty());
+        let mut late = [(7, spot(&line, Place::Last))];
+        drop(spots);
+        assert!(!line.is_empty());
+        assert_eq!(next(&line, &mut late), [7]);
+    }
+
+    #[test]
+    fn places_of_those_who_left_are_no_more_than_the_others() {
+        let line = Line::default();
+        let _kept = spot(&line, Place::Last);
+        let mut spots: Vec<_> = (0..1000).map(|_| spot(&line, Place::Last)).collect();
+        let mut looks = 0;
+        while let Some(spot) = spots.pop() {
+            let before = line.waiters.borrow().len();
+            drop(spot);
+            let after = line.waiters.borrow().len();
+            looks += if after < before { before } else { 0 };
+            assert!(after <= 2 * (spots.len() + 1) + 1, "{after} places for {}", spots.len() + 1);
+        }
+        assert!(looks <= 2 * 1001 + 20, "{looks} looks");
+        assert_eq!(line.length().0, 1);
+    }
 }

@@ -33,7 +33,7 @@ impl Worker {
     fn matching(&self, filter: &Filter) -> Sessions {
         self.count_seconds();
         let peers = self.peers.borrow();
-        let known = peers.iter().filter_map(|(pid, peer)| Some((*pid, peer.shown()?)));
+        let known = peers.all().filter_map(|peer| Some((peer.pid(), peer.shown()?)));
         let mut meant: Vec<(i32, &Shown)> =
             known.filter(|(_, shown)| shown.is_meant(filter)).collect();
         let matched = meant.len();
@@ -67,7 +67,7 @@ impl Worker {
     fn end(&self, id: u64) -> bool {
         let peers = self.peers.borrow();
         let of = |peer: &Peer| peer.shown().is_some_and(|shown| shown.number().0 == id);
-        let found = peers.values().find(|peer| of(peer));
+        let found = peers.all().find(|peer| of(peer));
         if let Some(peer) = found {
             peer.end();
         }

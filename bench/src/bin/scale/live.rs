@@ -45,7 +45,11 @@ pub(crate) struct Rig {
 impl Rig {
     /// Starts a Weir with time limits, so that it has sessions to watch.
     pub(crate) fn start(args: &Args, cluster: &Cluster, folder: &Path) -> Outcome<Self> {
-        fs::create_dir_all(folder)?;
+        // What an earlier one said of its ports must not be taken for this one's.
+        if folder.exists() {
+            fs::remove_dir_all(folder)?;
+        }
+        fs::create_dir(folder)?;
         let host = Host { folder, placement: Placement::Free };
         let weir = Weir::start_with(args.weir.as_deref(), host, &yaml(cluster))?;
         Ok(Self { weir, meter: Meter::of_this_system(), clients: Vec::new(), came: 0 })

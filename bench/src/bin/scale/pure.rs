@@ -61,15 +61,15 @@ pub(crate) const CELLS: [Cell; 5] = [
     ),
     (
         "Numbering a statement, by distinct statements",
-        "All are kept by a client, and none is.",
-        &["statements", "kept, ns", "dropped, ns"],
-        Bound::Flat(2.0),
+        "None is kept by a client, and all are; of a million hardly any is in a cache of the CPU.",
+        &["statements", "dropped, ns", "kept, ns"],
+        Bound::Flat(15.0),
         || {
             let row = |texts| {
                 vec![
                     f64::from(texts),
-                    numbering(texts, Fate::Kept),
                     numbering(texts, Fate::Dropped),
+                    numbering(texts, Fate::Kept),
                 ]
             };
             TEXTS.map(row).into()

@@ -1,5 +1,6 @@
 //! Classes are cached by what decides them, bounded, and corrected by what replicas taught.
 
+use policy::prepared::{Interner, Meaning, SchemaNumber};
 use sql::{CatalogBuilder, FunctionEffect, Persistence, RelationKind, Volatility};
 
 use super::cached::GENERATION;
@@ -30,6 +31,16 @@ impl Asked {
         let path = SearchPath::parse(path);
         let space = Space { catalog: Some(&self.catalog), path: path.as_ref() };
         self.classes.of(sql.as_bytes(), space, &self.metrics, self.now)
+    }
+
+    /// The class of a text that is parsed, and of a statement that was, which are one.
+    fn prepared(&self, statement: &Statement, path: &str) -> Class {
+        let path = SearchPath::parse(path);
+        let space = Space { catalog: Some(&self.catalog), path: path.as_ref() };
+        let parsed = self.classes.of_parsed(&statement.sql, space, &self.metrics, self.now);
+        let bound = self.classes.of_statement(statement, space, &self.metrics, self.now);
+        assert_eq!(parsed.class, bound.class);
+        bound.class
     }
 
     fn learn(&self, sql: &str) -> bool {
@@ -85,6 +96,51 @@ fn a_search_path_that_decides_is_not_taken_for_another() {
         }
     }
     assert_eq!(asked.counts().1, 4, "each path is asked for once");
+}
+
+/// A statement as clients prepare it.
+fn statement(interner: &mut Interner, sql: &str) -> Rc<Statement> {
+    let meaning = Meaning { shape: b"", schema: SchemaNumber(1) };
+    interner.intern((sql.as_bytes(), b""), meaning)
+}
+
+#[test]
+fn what_is_prepared_is_found_without_its_fingerprint() {
+    let (asked, mut interner) = (Asked::new(), Interner::default());
+    let prepared = statement(&mut interner, "SELECT a FROM t WHERE a = $1");
+    for _ in 0..3 {
+        assert_eq!(asked.prepared(&prepared, UNKNOWN), Class::Read);
+    }
+    assert_eq!(asked.counts(), (5, 1));
+    let keys: Vec<_> = asked.classes.cached.borrow().young.keys().map(|key| key.print).collect();
+    assert_eq!(keys.len(), 3, "by fingerprint, by text, by number");
+    assert!(keys.contains(&u128::from(prepared.id)));
+}
+
+#[test]
+fn a_search_path_that_decides_is_asked_for_whatever_is_prepared() {
+    let (asked, mut interner) = (Asked::new(), Interner::default());
+    let prepared = statement(&mut interner, "SELECT f($1)");
+    for (path, class) in [("one", Class::Read), ("two", Class::Write), ("one", Class::Read)] {
+        assert_eq!(asked.prepared(&prepared, path), class, "{path}");
+    }
+}
+
+#[test]
+fn a_lesson_and_a_catalog_reach_what_was_prepared_before() {
+    let (mut asked, mut interner) = (Asked::new(), Interner::default());
+    let prepared = statement(&mut interner, "SELECT a FROM t WHERE a = 1");
+    let fresh = statement(&mut interner, "SELECT * FROM fresh");
+    assert_eq!(asked.prepared(&prepared, UNKNOWN), Class::Read);
+    assert_ne!(asked.prepared(&fresh, UNKNOWN), Class::Read);
+    assert!(asked.learn("SELECT a FROM t WHERE a = 2"), "of the same fingerprint");
+    assert_eq!(asked.prepared(&prepared, UNKNOWN), Class::Write);
+    asked.now = Second(600);
+    assert_eq!(asked.prepared(&prepared, UNKNOWN), Class::Read, "it holds for its time");
+    let mut builder = CatalogBuilder::new();
+    builder.relation("public", "fresh", RelationKind::Table, Persistence::Permanent);
+    asked.catalog = Arc::new(builder.finish(2));
+    assert_eq!(asked.prepared(&fresh, UNKNOWN), Class::Read);
 }
 
 #[test]

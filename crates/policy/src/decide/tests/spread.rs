@@ -86,3 +86,18 @@ fn weights_at_their_ends_do_no_harm() {
     let [_, one, two, _] = shares(&world, &Busy(&[0, u32::MAX, u32::MAX, 0]), 1000);
     assert!(one > 0 && two > 0);
 }
+
+#[test]
+fn members_beyond_the_first_64_are_judged_like_all_others() {
+    let lag = |id: u32| if id <= 70 { 5000 } else { 0 };
+    let world = World::new((1..=90).map(|id| replica(id, lag(id)))).max_lag(Some(ms(1000)));
+    let mut served = [0; 91];
+    for i in 0..2000_u64 {
+        let draw = i.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let target = decide(&world.ask(), &world.topology, &Idle, draw).target;
+        let Target::Replica(node) = target else { panic!("{target:?}") };
+        served[node.0 as usize] += 1;
+    }
+    assert!(served[..=70].iter().all(|reads| *reads == 0), "{served:?}");
+    assert!(served[71..].iter().all(|reads| *reads > 0), "{served:?}");
+}

@@ -482,4 +482,13 @@ mod tests {
             now += pause;
         }
     }
+
+    #[test]
+    fn sessions_are_looked_at_eight_times_within_the_shortest_limit() {
+        let paced = |limit| pace(&PoolRules { query_timeout: limit, ..PoolRules::default() });
+        assert_eq!(paced(Duration::ZERO), None);
+        assert_eq!(paced(Duration::from_millis(800)), Some(Duration::from_millis(100)));
+        assert_eq!(paced(Duration::from_millis(8)), Some(OFTEN));
+        assert_eq!(paced(Duration::from_secs(60)), Some(SELDOM));
+    }
 }

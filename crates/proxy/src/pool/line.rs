@@ -343,10 +343,20 @@ mod tests {
     #[test]
     fn who_leaves_with_a_turn_it_did_not_see_has_no_place_any_more() {
         let line = Line::default();
-        let (first, _second) = (spot(&line, Place::Last), spot(&line, Place::Last));
+        let mut spots: Vec<_> = (0..4).map(|_| spot(&line, Place::Last)).collect();
         assert!(line.give(Turn::Try).is_none());
-        drop(first);
-        assert!(!line.is_empty() && line.gone.get() == 0);
+        drop(spots.remove(0));
+        assert_eq!((line.length().0, line.gone.get()), (3, 0));
+    }
+
+    #[test]
+    fn a_line_of_nobody_but_those_who_left_is_empty() {
+        let line = Line::default();
+        let mut spots: Vec<_> = (0..4).map(|_| spot(&line, Place::Last)).collect();
+        spots.truncate(2);
+        assert_eq!(line.gone.get(), 2, "they are not looked for yet");
+        assert!(line.give(Turn::Try).is_none() && !line.is_empty());
+        assert!(line.give(Turn::Try).is_none() && line.is_empty());
     }
 
     #[test]

@@ -148,7 +148,7 @@ mod tests {
             (seen.len(), seen.into_iter().max().unwrap_or_default(), pause)
         };
         assert_eq!(walk(&mut peers, Duration::ZERO), (1000, Duration::ZERO, pace));
-        let early = Duration::from_millis(99);
+        let early = Duration::from_micros(99_900);
         assert_eq!(walk(&mut peers, early), (0, Duration::ZERO, BREATH));
         let late = Duration::from_millis(103);
         assert_eq!(walk(&mut peers, late), (1000, late, pace));

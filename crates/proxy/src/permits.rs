@@ -141,12 +141,17 @@ impl Permits {
         self.counts.iter().map(above).max().unwrap_or(0)
     }
 
-    /// Whether pools starve at one of these counts, other than the caller, which starves at `own`.
-    pub(crate) fn others_hungry(&self, own: Option<Which>) -> bool {
-        self.counts.iter().any(|count| {
+    /// How many servers the caller may keep where other pools starve, while it starves at `own`: as many as each
+    /// of those who starve there. `None` if no other does.
+    pub(crate) fn fair_share(&self, own: Option<Which>, sizes: &Sizes) -> Option<u32> {
+        let share = |count: &Arc<Count>| {
             let hungry = count.hungry.load(Ordering::Relaxed);
-            hungry > u32::from(own == Some(count.which))
-        })
+            let others = hungry.saturating_sub(u32::from(own == Some(count.which)));
+            let contenders = others.saturating_add(1);
+            let share = count.which.limit(sizes).checked_div(contenders);
+            share.filter(|_| others > 0)
+        };
+        self.counts.iter().filter_map(share).min()
     }
 
     /// Takes note that one more pool starves at this count.
@@ -357,6 +362,22 @@ mod tests {
     }
 
     #[test]
+    fn who_starves_at_a_count_may_have_an_equal_share_of_it() {
+        let (registry, _mails) = registry();
+        let sizes = Sizes { database: 20, user: 9, ..FREE };
+        let (ann, bob) = (pool(&registry, "ann", "shop", 1), pool(&registry, "bob", "shop", 1));
+        assert_eq!(ann.fair_share(None, &sizes), None, "nobody starves");
+        bob.starves(Which::Database);
+        assert_eq!(ann.fair_share(None, &sizes), Some(10));
+        ann.starves(Which::Database);
+        assert_eq!(ann.fair_share(Some(Which::Database), &sizes), Some(10));
+        pool(&registry, "eve", "shop", 1).starves(Which::Database);
+        assert_eq!(ann.fair_share(Some(Which::Database), &sizes), Some(6));
+        pool(&registry, "ann", "other", 1).starves(Which::User);
+        assert_eq!(ann.fair_share(Some(Which::Database), &sizes), Some(4), "the tightest count");
+    }
+
+    #[test]
     fn a_free_permit_is_told_to_those_who_starve_for_it_and_to_nobody_else() {
         let (registry, mut mails) = registry();
         let (ann, bob) = (pool(&registry, "ann", "shop", 1), pool(&registry, "bob", "shop", 1));
@@ -364,14 +385,14 @@ mod tests {
         assert!(mails.try_recv().is_err());
         let held = ann.try_take(&FREE);
         bob.starves(Which::Database);
-        assert!(ann.others_hungry(None));
-        assert!(!bob.others_hungry(Some(Which::Database)));
+        assert!(ann.fair_share(None, &FREE).is_some());
+        assert_eq!(bob.fair_share(Some(Which::Database), &FREE), None);
         drop(held);
         let Ok(Mail::Free(count)) = mails.try_recv() else { panic!("no mail") };
         assert!(count.covers(&bob.key) && count.covers(&ann.key));
         assert!(!count.covers(&pool(&registry, "bob", "other", 1).key));
         bob.fed(Which::Database);
-        assert!(!ann.others_hungry(None));
+        assert_eq!(ann.fair_share(None, &FREE), None);
     }
 
     #[tokio::test]

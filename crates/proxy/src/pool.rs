@@ -80,6 +80,8 @@ pub(crate) struct Pool {
     opening: Cell<u32>,
     /// Servers that went from one client straight to the next while another pool starved.
     handed_on: Cell<u32>,
+    /// When clients stood in line last.
+    lined_up: Cell<Option<Instant>>,
     /// No server is opened before it is asked for until then: the last try failed.
     cold_until: Cell<Option<Instant>>,
     sizes: RefCell<Option<(Snapshot<Live>, Sizes)>>,
@@ -88,6 +90,9 @@ pub(crate) struct Pool {
 
 /// Servers that go from client to client within a pool before another one that starves gets one.
 const PATIENCE: u32 = 16;
+
+/// For how long a pool counts as one whose clients stand in line: longer than they rest between two statements.
+const CONTENDING: Duration = Duration::from_millis(100);
 
 impl Pool {
     pub(crate) fn new(identity: Identity, permits: Arc<Permits>) -> Self {
@@ -98,6 +103,7 @@ impl Pool {
             busy: Cell::new(0),
             opening: Cell::new(0),
             handed_on: Cell::new(0),
+            lined_up: Cell::new(None),
             cold_until: Cell::new(None),
             sizes: RefCell::default(),
             permits,
@@ -255,7 +261,10 @@ impl Pool {
         let too_old =
             !lifetime.is_zero() && now.saturating_duration_since(owned.server.opened) >= lifetime;
         let too_many = self.permits.surplus(&sizes.with_reserve()) > 0;
-        if self.is_greedy() {
+        if !self.line.is_empty() {
+            self.lined_up.set(Some(now));
+        }
+        if self.is_greedy(&sizes, now) {
             // Whoever starves is told by the permit, the longest waiting first.
             drop(owned);
             return;
@@ -270,15 +279,32 @@ impl Pool {
         }
     }
 
-    /// Whether keeping one more server would let another pool starve: nobody here needs it, or
-    /// those here had their share.
-    fn is_greedy(&self) -> bool {
-        if !self.permits.others_hungry(self.line.starves_at()) {
+    /// How many servers it may keep while other pools starve: none that clients did not stand in line for just
+    /// now. `None` if no other starves.
+    fn share(&self, sizes: &Sizes, now: Instant) -> Option<u32> {
+        let share = self.permits.fair_share(self.line.starves_at(), sizes)?;
+        let lately = |at: Instant| now.saturating_duration_since(at) < CONTENDING;
+        Some(if self.lined_up.get().is_some_and(lately) { share } else { 0 })
+    }
+
+    /// This worker's servers, and those that are being opened.
+    fn servers(&self) -> u32 {
+        let idle = u32::try_from(self.idle.borrow().len()).unwrap_or(u32::MAX);
+        self.busy.get().saturating_add(self.opening.get()).saturating_add(idle)
+    }
+
+    /// Whether keeping the server that comes back would let another pool starve: this pool has more than its
+    /// share, and nobody here needs it, or those here had it for a while.
+    ///
+    /// Who has no more than its share keeps it, or two pools whose clients never rest would go on closing servers
+    /// for each other; what it does not use is closed by the [sweep](Self::sweep).
+    fn is_greedy(&self, sizes: &Sizes, now: Instant) -> bool {
+        let Some(share) = self.share(sizes, now) else {
             self.handed_on.set(0);
             return false;
-        }
+        };
         let handed_on = self.handed_on.get();
-        let greedy = self.line.is_empty() || handed_on >= PATIENCE;
+        let greedy = self.servers() >= share && (self.line.is_empty() || handed_on >= PATIENCE);
         self.handed_on.set(if greedy { 0 } else { handed_on.saturating_add(1) });
         greedy
     }

@@ -234,8 +234,9 @@ impl Worker {
             Mail::Free(count) => self.lines.free(&count),
             Mail::Yield(count) => {
                 let pools = self.counted(&count);
-                let unused = pools.iter().filter(|pool| pool.idle_since().is_some());
-                if let Some(pool) = unused.min_by_key(|pool| pool.idle_since()) {
+                let spare = |pool: &Rc<Pool>| Some((pool.spare_since(self)?, Rc::clone(pool)));
+                let unused = pools.iter().filter_map(spare).min_by_key(|(since, _)| *since);
+                if let Some((_, pool)) = unused {
                     pool.yield_one();
                 }
             }

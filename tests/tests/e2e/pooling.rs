@@ -59,6 +59,29 @@ async fn two_workers_share_two_servers() {
 }
 
 #[tokio::test]
+async fn workers_whose_clients_never_rest_do_not_trade_their_servers() {
+    let config = Config { more: "workers: 2\n".into(), ..pool(&[("default_pool_size", "4")]) };
+    let (_cluster, weir) = rig(0, &config);
+    let mut crowd = JoinSet::new();
+    for _ in 0..32 {
+        let client = weir.client().await;
+        crowd.spawn(async move {
+            for _ in 0..100 {
+                client.simple_query("SELECT 1").await.unwrap();
+            }
+        });
+    }
+    while let Some(ended) = crowd.join_next().await {
+        ended.unwrap();
+    }
+    let text = weir.admin("GET /metrics", "").body;
+    let opened = text.lines().find_map(|line| line.strip_prefix("weir_servers_opened_total "));
+    let opened: u32 = opened.unwrap().parse().unwrap();
+    // While both have clients they keep what they have; who is done first lets the other have the rest.
+    assert!((4..=24).contains(&opened), "{opened} servers were opened for 3,200 statements");
+}
+
+#[tokio::test]
 async fn with_two_workers_and_one_server_one_worker_serves_all() {
     let config = Config { more: "workers: 2\n".into(), ..pool(&[("default_pool_size", "1")]) };
     crowded(30, &config, 1).await;

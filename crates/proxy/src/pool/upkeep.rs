@@ -42,7 +42,11 @@ impl Pool {
             spare = spare.saturating_sub(1);
             false
         });
-        let surplus = self.permits.surplus(&self.sizes(worker));
+        let sizes = self.sizes(worker);
+        if self.share(&sizes, now) == Some(0) {
+            idle.clear();
+        }
+        let surplus = self.permits.surplus(&sizes);
         let surplus = usize::try_from(surplus).unwrap_or(usize::MAX).min(idle.len());
         idle.drain(..surplus);
     }
@@ -70,9 +74,12 @@ impl Pool {
         }
     }
 
-    /// When the longest unused server was used last.
-    pub(crate) fn idle_since(&self) -> Option<Instant> {
-        self.idle.borrow().first().map(|owned| owned.server.idle_since)
+    /// When the longest unused server was used last, if another pool starves that may have it: this one has
+    /// more than its share.
+    pub(crate) fn spare_since(&self, worker: &Worker) -> Option<Instant> {
+        let share = self.share(&self.sizes(worker), now())?;
+        let beyond = self.servers() > share;
+        self.idle.borrow().first().filter(|_| beyond).map(|owned| owned.server.idle_since)
     }
 
     /// Closes the longest unused server, for another pool or worker that starves.

@@ -2,6 +2,9 @@
 
 pub mod cpu;
 pub mod machine;
+pub mod peers;
+pub mod pgbench;
+pub mod plot;
 pub mod section;
 pub mod service;
 pub mod weir;

@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use crate::cpu::{Meter, Placement, Used};
+use crate::cpu::{Meter, Placement, Reading};
 
 /// How often something awaited is looked at, and how often at most (10 s).
 const STEP: Duration = Duration::from_millis(20);
@@ -54,12 +54,12 @@ impl Host<'_> {
 }
 
 impl Service {
-    /// The CPU time it used so far.
+    /// What it and its children used so far.
     ///
     /// # Errors
     ///
     /// It ended; the error tells its last words.
-    pub fn used(&mut self, meter: Meter) -> Result<Used, String> {
+    pub fn read(&mut self, meter: Meter) -> Result<Reading, String> {
         self.check()?;
         meter.read(self.child.id()).map_err(|error| error.to_string())
     }

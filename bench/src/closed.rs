@@ -63,11 +63,10 @@ impl ClosedLoop<'_> {
     /// Runs pgbench once, and reads what the peer used while all clients were connected.
     fn sample(self, peer: &mut Peer, load: Load) -> Result<Sample, String> {
         let mut running = self.pgbench.start(peer.target(load.mode), load)?;
-        let connected = running.wait_connected();
-        let before = peer.read(self.meter);
+        running.wait_connected()?;
+        let before = peer.read(self.meter)?;
         let counted = running.finish()?;
-        connected?;
-        let used = before?.zip(peer.read(self.meter)?);
+        let used = before.zip(peer.read(self.meter)?);
         Ok(Sample { counted, used: used.map(|(before, after)| after.since(&before)) })
     }
 }

@@ -64,9 +64,21 @@ impl Reading {
         // A thread may have begun and ended in between: it is in neither reading.
         let whole = earlier.tasks.keys().all(|id| self.tasks.contains_key(id))
             && ran > ticked - self.rounding.max(earlier.rounding);
-        let scale = if whole && ran > 0.0 && ticked > 0.0 { ran / ticked } else { 1.0 };
-        Used { user: user * scale, system: system * scale, voluntary, involuntary }
+        let (user, system) = if whole && ran > 0.0 {
+            // Each of many processes may have used less than a tick: then as in their lives so far.
+            let seen = if ticked > 0.0 { (user, system) } else { self.ticked };
+            shared_out(ran, seen)
+        } else {
+            (user, system)
+        };
+        Used { user, system, voluntary, involuntary }
     }
+}
+
+/// Shares `sum` out as the parts are to each other; evenly when there are none.
+fn shared_out(sum: f64, (one, other): (f64, f64)) -> (f64, f64) {
+    let all = one + other;
+    if all > 0.0 { (sum * one / all, sum * other / all) } else { (sum / 2.0, sum / 2.0) }
 }
 
 /// Reads what processes used.
@@ -293,6 +305,16 @@ mod tests {
         assert!(is(since(1.07), 0.1));
         // Less than that is rounding.
         assert!(is(since(1.085), 0.085));
+    }
+
+    #[test]
+    fn less_than_a_tick_is_no_less_than_it_was() {
+        let before = reading((0.0, 0.0), &[(1, 0.0)]);
+        let used = reading((0.0, 0.0), &[(1, 0.008)]).since(&before);
+        assert!(is(used.user + used.system, 0.008), "{used:?}");
+        let before = reading((1.0, 3.0), &[(1, 4.0)]);
+        let used = reading((1.0, 3.0), &[(1, 4.008)]).since(&before);
+        assert!(is(used.user, 0.002) && is(used.system, 0.006), "{used:?}");
     }
 
     #[test]

@@ -105,7 +105,7 @@ fn facts(args: &Args, placement: Placement, peers: &[Peer]) -> Facts {
     facts.push((
         "load",
         format!(
-            "pgbench -j {jobs} -T {seconds} (half of it for one client and for other loads than selects), scale {scale}, \
+            "pgbench -j {jobs}, {seconds} s (half of it for one client and for other loads than selects), scale {scale}, \
              {rounds} rounds, peers interleaved in rotating order, {warm_up}"
         ),
     ));

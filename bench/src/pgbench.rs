@@ -1,9 +1,9 @@
 //! pgbench: how it is called and what it says.
 
 use std::fs;
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::thread;
 use std::time::Duration;
 
@@ -12,6 +12,9 @@ use crate::weir::USER;
 /// How often it is looked whether all clients are connected, and how often at most (20 s).
 const STEP: Duration = Duration::from_millis(2);
 const STEPS: usize = 10_000;
+
+/// More seconds than any run lasts; pgbench ends by itself then, should nobody end it.
+const LIMIT: u16 = 60;
 
 /// pgbench's query protocols.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -114,12 +117,12 @@ pub struct Pgbench {
     pipeline: PathBuf,
 }
 
-/// A run that was started.
+/// A run that was started; killed when dropped.
 #[derive(Debug)]
 pub struct Running {
     child: Child,
     port: u16,
-    clients: u16,
+    load: Load,
 }
 
 impl Pgbench {
@@ -159,8 +162,8 @@ impl Pgbench {
     /// The program can't be started.
     pub fn start(&self, target: Target<'_>, load: Load) -> Result<Running, String> {
         let Load { work, mode, clients, jobs, seconds } = load;
-        let jobs = jobs.min(clients);
-        let args = format!("-n -M {} -c {clients} -j {jobs} -T {seconds}", mode.name());
+        let (jobs, limit) = (jobs.min(clients), seconds.saturating_add(LIMIT));
+        let args = format!("-n -M {} -c {clients} -j {jobs} -T {limit}", mode.name());
         let mut command = self.command(target);
         command.args(args.split(' '));
         match work {
@@ -171,7 +174,7 @@ impl Pgbench {
         };
         command.arg(target.database);
         let child = command.spawn().map_err(|error| self.blame(&error))?;
-        Ok(Running { child, port: target.port, clients })
+        Ok(Running { child, port: target.port, load })
     }
 
     fn call(&self, target: Target<'_>, args: &[&str]) -> Result<(), String> {
@@ -202,30 +205,59 @@ impl Running {
     ///
     /// # Errors
     ///
-    /// That never happened. [`Running::finish`] may know why.
+    /// What pgbench wrote if it gave up, else that it took too long.
     pub fn wait_connected(&mut self) -> Result<(), String> {
         for _ in 0..STEPS {
-            if connected(self.port) >= usize::from(self.clients) {
+            if connected(self.port) >= usize::from(self.load.clients) {
                 return Ok(());
             }
             if !matches!(self.child.try_wait(), Ok(None)) {
-                break;
+                return self.outcome().map(drop);
             }
             thread::sleep(STEP);
         }
-        Err("its clients were never all connected at the same time".to_owned())
+        Err(format!("{} clients were not connected within 20 s", self.load.clients))
     }
 
-    /// Waits for the end.
+    /// Lets it run for `load.seconds` from now on.
+    ///
+    /// pgbench's own limit would include the time to connect, which is all of
+    /// it when hundreds of clients do; but it ends at any SIGALRM as at its own.
     ///
     /// # Errors
     ///
     /// What pgbench wrote when a client was aborted, or when it said nothing
     /// that can be understood.
-    pub fn finish(self) -> Result<Counted, String> {
-        let output = self.child.wait_with_output().map_err(|error| error.to_string())?;
-        let said = outcome(&output)?;
-        parse(&said).ok_or_else(|| format!("pgbench's answer was not understood: {said}"))
+    pub fn finish(mut self) -> Result<Counted, String> {
+        thread::sleep(Duration::from_secs(self.load.seconds.into()));
+        // Gone already if all its clients were aborted: its outcome tells.
+        let _told = Command::new("kill").args(["-ALRM", &self.child.id().to_string()]).output();
+        let said = self.outcome()?;
+        parse(&said).ok_or_else(|| {
+            let last = said.lines().next_back().unwrap_or_default();
+            format!("pgbench's answer was not understood; it ends: {last}")
+        })
+    }
+
+    fn outcome(&mut self) -> Result<String, String> {
+        let mut output = [Vec::new(), Vec::new()];
+        let [stdout, stderr] = &mut output;
+        // What is written to the second while the first is read fits into its pipe.
+        let read = self.child.stdout.take().map_or(Ok(0), |mut pipe| pipe.read_to_end(stdout));
+        let read = read.and_then(|_| {
+            self.child.stderr.take().map_or(Ok(0), |mut pipe| pipe.read_to_end(stderr))
+        });
+        let status = read.and_then(|_| self.child.wait()).map_err(|error| error.to_string())?;
+        let [stdout, stderr] = output;
+        outcome(&Output { status, stdout, stderr })
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Fails only when it is gone already, which is what is wanted.
+        let _gone = self.child.kill();
+        let _reaped = self.child.wait();
     }
 }
 
@@ -254,7 +286,7 @@ fn is_connected(line: &str, port: u16) -> bool {
     local.is_some_and(|(_, own)| u16::from_str_radix(own, 16) == Ok(port)) && state == Some("01")
 }
 
-fn outcome(output: &std::process::Output) -> Result<String, String> {
+fn outcome(output: &Output) -> Result<String, String> {
     let stderr = String::from_utf8_lossy(&output.stderr);
     if !output.status.success() {
         return Err(blame(&stderr).unwrap_or_else(|| format!("pgbench: {}", output.status)));

@@ -31,7 +31,7 @@ impl Stage<'_> {
         fs::write(&hba, "").map_err(said)?;
         fs::write(&passwords, "").map_err(said)?;
         let words = [PROGRAM, "-n", "-f", text(&conf)?, "-a", text(&hba)?, "-F", text(&passwords)?];
-        let service = self.host.start("pgpool", unprivileged(), &words).map_err(said)?;
+        let service = self.host.start_family("pgpool", unprivileged(), &words).map_err(said)?;
         Ok(Peer::new(Name::Pgpool, version, port, service))
     }
 }

@@ -85,7 +85,7 @@ microbench: ## What scanning and classifying SQL costs, average and hostile
 	cargo bench --locked -p weir-bench --bench sql -- $(MICROBENCH)
 
 .PHONY: bench
-bench: bench-deps ## pgbench through Weir, PgBouncer and a bare relay, in one run
+bench: bench-deps ## pgbench through Weir and its peers, in one run of about 12 minutes
 	cargo build --locked --release -p weir --bin weir -p weir-bench --bins
 	target/release/bench $(BENCH)
 

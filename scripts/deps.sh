@@ -66,7 +66,7 @@ install_packages() {
         ;;
     esac
     install "$@"
-    for service in pgbouncer prometheus; do
+    for service in haproxy pgbouncer pgpool2 prometheus; do
       case " $* " in *" $service "*) systemctl disable "$service" 2>/dev/null || true ;; esac
     done
   ' sh "${packages[@]}" >&2 </dev/null
@@ -158,11 +158,12 @@ newer_postgres() {
   fi
 }
 
-# PostgreSQL 19 (100 MB), which has WAIT FOR LSN: only Debian's later suites hold it, built for a later C library. So its
-# packages are unpacked, not installed, and its programs started by their own loader. No version is named, since the
-# archive holds one only.
-newest=target/postgres-19
+# What only Debian's later suites hold was built for a later C library. So these packages are unpacked, not installed, and
+# their programs started by their own loader. No version is named, since the archive holds one only.
 debian_keys=/usr/share/keyrings/debian-archive-keyring.gpg
+
+# Ubuntu lacks them.
+debian_keyring() { [[ -e $debian_keys ]] || packages+=(debian-archive-keyring); }
 
 # Debian's archive that this machine uses, else the public one.
 debian_mirror() {
@@ -173,10 +174,11 @@ debian_mirror() {
   printf '%s\n' "${found:-http://deb.debian.org/debian}"
 }
 
-# download_newest FOLDER: its packages and the libraries that they need, by an apt that knows nothing of this machine's
-# packages and changes none.
+# download_newest FOLDER PACKAGE…: the packages and the libraries that they need, by an apt that knows nothing of this
+# machine's packages and changes none.
 download_newest() {
   local folder=$PWD/$1/apt name
+  shift
   mkdir -p "$folder"/{etc/{sources.list.d,preferences.d},state/lists/partial,cache/archives/partial} || return 1
   for name in sid experimental; do
     echo "deb [signed-by=$debian_keys] $(debian_mirror) $name main"
@@ -184,7 +186,8 @@ download_newest() {
   printf '%s\n' 'Package: postgresql-19 postgresql-client-19 libpq5' 'Pin: release a=experimental' \
     'Pin-Priority: 500' >"$folder/etc/preferences"
   # Needed by the packages' scripts, which don't run, or there already: passed for installed.
-  for name in debconf locales postgresql-client-common postgresql-common sensible-utils ssl-cert tzdata; do
+  for name in adduser debconf init-system-helpers locales lsb-base postgresql-client-common postgresql-common \
+    sensible-utils ssl-cert sysvinit-utils tzdata; do
     printf '%s\n' "Package: $name" 'Status: install ok installed' 'Version: 9999' 'Architecture: all' \
       'Maintainer: none' 'Description: none' ''
   done >"$folder/state/status"
@@ -192,24 +195,25 @@ download_newest() {
     -o "Dir::Cache=$folder/cache" -o Acquire::Languages=none -o Acquire::Retries=1 -o Acquire::http::Timeout=20
     -o Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false -o APT::Sandbox::User=)
   apt-get "${options[@]}" update &&
-    apt-get "${options[@]}" install -y --download-only --no-install-recommends postgresql-19
+    apt-get "${options[@]}" install -y --download-only --no-install-recommends "$@"
 }
 
-# start_by_own_loader FOLDER: each program becomes a script that finds what it needs beside itself. The loader has the
-# program's name, which ps, and so testkit, shows; the program finds its files by argv[0].
+# start_by_own_loader FOLDER BIN: each program in FOLDER/BIN becomes a script that finds what it needs beside itself. The
+# loader has the program's name, which ps, and so testkit, shows; the program finds its files by argv[0].
 start_by_own_loader() {
-  local home=$1/usr/lib/postgresql/19 loader program
+  local bin=$1/$2 home=$1/${2%/*} libraries loader program
   loader=$(cd "$1/usr/lib" && compgen -G '*/ld-linux*.so.*') || return 1
-  mkdir "$home/loader" && mv "$home/bin" "$home/programs" && mkdir "$home/bin" || return 1
+  libraries=$(realpath --relative-to="$home" "$1/usr/lib") || return 1
+  mkdir "$home/loader" && mv "$bin" "$home/programs" && mkdir "$bin" || return 1
   for program in "$home"/programs/*; do
     program=${program##*/}
-    ln -s "../../../$loader" "$home/loader/$program"
-    cat >"$home/bin/$program" <<END
+    ln -s "../$libraries/$loader" "$home/loader/$program"
+    cat >"$bin/$program" <<END
 #!/bin/sh
 home=\${0%/*}/..
-exec "\$home/loader/$program" --argv0 "\$0" --library-path "\$home/../../${loader%/*}" "\$home/programs/$program" "\$@"
+exec "\$home/loader/$program" --argv0 "\$0" --library-path "\$home/$libraries/${loader%/*}" "\$home/programs/$program" "\$@"
 END
-    chmod 755 "$home/bin/$program"
+    chmod 755 "$bin/$program"
   done
 }
 
@@ -220,22 +224,36 @@ unpack() {
   done
 }
 
-newest_postgres() {
-  [[ -x $newest/usr/lib/postgresql/19/bin/initdb ]] && return 0
-  local draft=$newest.draft
-  say "unpacking PostgreSQL 19 into $newest"
-  rm -rf "$newest" "$draft"
+# unpack_newest FOLDER PROGRAM PACKAGE…: fills FOLDER so that FOLDER/PROGRAM runs, unless it is there.
+unpack_newest() {
+  local folder=$1 program=$2 draft=$1.draft
+  shift 2
+  [[ -x $folder/$program ]] && return 0
+  say "unpacking Debian's newest $1 into $folder"
+  rm -rf "$folder" "$draft"
   mkdir -p "$draft"
   # Renamed when whole.
-  if { download_newest "$draft" && unpack "$draft" && start_by_own_loader "$draft" &&
-    "$draft/usr/lib/postgresql/19/bin/postgres" --version; } >"$draft/log" 2>&1; then
+  if { download_newest "$draft" "$@" && unpack "$draft" && start_by_own_loader "$draft" "${program%/*}" &&
+    "$draft/$program" --version; } >"$draft/log" 2>&1; then
     rm -rf "$draft"/{apt,etc,log} "$draft"/usr/share/{doc,locale,man}
-    mv "$draft" "$newest"
+    mv "$draft" "$folder"
   else
     grep -E '^ |^[EW]:' "$draft/log" >&2 || tail -n 5 "$draft/log" >&2
     rm -rf "$draft"
-    say "NO POSTGRESQL 19: see above; its tests will be skipped"
+    return 1
   fi
+}
+
+# PostgreSQL 19 (100 MB), which has WAIT FOR LSN.
+newest_postgres() {
+  unpack_newest target/postgres-19 usr/lib/postgresql/19/bin/postgres postgresql-19 ||
+    say "NO POSTGRESQL 19: see above; its tests will be skipped"
+}
+
+# PgBouncer: before 1.21 it has no prepared statements in transaction pooling, and Debian 12 holds 1.18.
+newest_pgbouncer() {
+  unpack_newest target/pgbouncer usr/sbin/pgbouncer pgbouncer ||
+    say "NO NEW PGBOUNCER: see above; the installed one is measured, and the table says so"
 }
 
 driver_runtimes() {
@@ -245,8 +263,7 @@ driver_runtimes() {
   [[ -e /usr/share/java/postgresql.jar ]] || packages+=(libpostgresql-jdbc-java)
   [[ -e $(pg_config --includedir 2>/dev/null)/libpq-fe.h ]] || packages+=(libpq-dev)
   python3 -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3-venv)
-  # Ubuntu lacks the keys that sign PostgreSQL 19.
-  [[ -e $debian_keys ]] || packages+=(debian-archive-keyring)
+  debian_keyring
   (install_packages) || say "NOT TO BE HAD: ${packages[*]}; tests of their drivers will be skipped"
   packages=()
 }
@@ -279,7 +296,11 @@ case "${1:-}" in
   bench)
     postgres
     need pgbouncer pgbouncer
+    need haproxy haproxy
+    need pgpool pgpool2
+    debian_keyring
     install_packages
+    newest_pgbouncer
     ;;
   check)
     need cc gcc

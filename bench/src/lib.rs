@@ -1,6 +1,10 @@
-//! What the benchmarks share: where they ran, and the programs that they start.
+//! What the benchmarks share: where they ran, the programs that they start, how they report.
 
 pub mod cpu;
 pub mod machine;
+pub mod peers;
+pub mod pgbench;
+pub mod plot;
+pub mod section;
 pub mod service;
 pub mod weir;

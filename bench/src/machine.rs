@@ -59,6 +59,18 @@ pub fn version(program: &Path) -> Option<String> {
     first_line(program.to_str()?, &["--version"])
 }
 
+/// The first line that `words` print, to standard output or else to standard error.
+#[must_use]
+pub fn says(words: &[&str]) -> Option<String> {
+    let (program, args) = words.split_first()?;
+    let output = Command::new(program).args(args).output().ok()?;
+    let line = |bytes: &[u8]| {
+        let text = String::from_utf8_lossy(bytes).lines().next()?.trim().to_owned();
+        (!text.is_empty()).then_some(text)
+    };
+    line(&output.stdout).or_else(|| line(&output.stderr)).filter(|_| output.status.success())
+}
+
 /// The model and how many there are, whatever this process is bound to.
 fn cpu() -> String {
     let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();

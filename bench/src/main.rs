@@ -1,33 +1,35 @@
 //! `make bench`: Weir beside what a user would pick instead, in one run.
 //!
-//! A real primary and two replicas; `pgbench -S` straight, through a bare
-//! relay, through PgBouncer and through Weir, interleaved, in all query modes.
+//! A real primary and two replicas; every peer is started once and measured by
+//! each section of the report.
 
 mod args;
-mod peers;
-mod pgbench;
+mod closed;
 mod plan;
 mod report;
 mod table;
 
 use std::error::Error;
 use std::io::Write;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
 use testkit::{Binaries, Cluster};
-use weir_bench::cpu::Meter;
-use weir_bench::machine;
+use weir_bench::cpu::{Meter, Placement};
+use weir_bench::machine::{self, Facts};
+use weir_bench::peers::{Name, Peer, Stage};
+use weir_bench::pgbench::{Pgbench, Target};
+use weir_bench::section::Report;
 use weir_bench::service::{Host, Scratch};
 use weir_bench::weir::USER;
 
 use args::Args;
-use peers::{Peer, Stage};
-use pgbench::{Load, Pgbench, Target};
-use plan::{Mode, Name};
-use report::Report;
-use table::{Sample, Table};
+use closed::ClosedLoop;
+
+/// Enough for peers without a pool, which have a server for each client.
+const MAX_CONNECTIONS: &str = "400";
 
 fn main() -> ExitCode {
     match run(&Args::parse().meant()) {
@@ -43,31 +45,39 @@ fn main() -> ExitCode {
     }
 }
 
-/// Says whether Weir was measured and every run of every peer went well.
+/// Says whether everything was measured and went well.
 fn run(args: &Args) -> Result<bool, Box<dyn Error>> {
     let placement = args.placement.take();
-    let pgbench = Pgbench { program: Binaries::find()?.program("pgbench") };
-    tell("starting a primary and two replicas");
-    let cluster = Cluster::builder().replicas(2).trust().start()?;
-    fill(&cluster, &pgbench, args.scale)?;
     let scratch = Scratch::new()?;
-    let host = Host { folder: scratch.path(), placement };
-    let stage = Stage { args, cluster: &cluster, pgbench: &pgbench, host };
-    let (mut peers, missing) = gather(stage);
-    let mut facts = machine::facts();
-    facts.push(("load", described(args)));
-    facts.push(("placement", placement.described().to_owned()));
-    facts.extend(peers.iter().map(|peer| (label(peer.name), peer.version.clone())));
-    let table = measure(args, &pgbench, &mut peers);
-    let report = Report { facts, table, missing };
-    save(args, &report)?;
-    let whole = report.missing.iter().all(|(name, _)| *name != Name::Weir);
-    Ok(whole && report.table.is_clean())
+    let program = Binaries::find()?.program("pgbench");
+    let pgbench = Pgbench::new(program, args.scale, scratch.path())?;
+    tell("starting a primary and two replicas");
+    let builder = Cluster::builder().replicas(2).trust();
+    let cluster = builder.setting("max_connections", MAX_CONNECTIONS).start()?;
+    fill(&cluster, &pgbench)?;
+    let (mut peers, missing) = gather(Stage {
+        cluster: &cluster,
+        pgbench: &pgbench,
+        host: Host { folder: scratch.path(), placement },
+        weir: args.weir.as_deref(),
+        pgbouncer: args.pgbouncer.as_deref(),
+    });
+    let facts = facts(args, placement, &peers);
+    let stem = machine::stem(&args.out, &facts, "");
+    let plot = named(&stem, "svg");
+    let meter = Meter::of_this_system();
+    let closed = ClosedLoop { args, pgbench: &pgbench, meter }.measure(&mut peers, missing);
+    let sections = vec![report::section(&closed, &file_name(&plot))];
+    let report = Report { title: "Weir beside its peers", facts, sections };
+    save(&stem, &report)?;
+    std::fs::write(&plot, report::plot(&closed.table))?;
+    tell(&format!("kept in {}.{{md,json,svg}}", stem.display()));
+    Ok(report.is_whole())
 }
 
-fn fill(cluster: &Cluster, pgbench: &Pgbench, scale: u16) -> Result<(), Box<dyn Error>> {
-    tell(&format!("pgbench -i -s {scale}"));
-    pgbench.fill(Target { port: cluster.primary().port(), database: USER }, scale)?;
+fn fill(cluster: &Cluster, pgbench: &Pgbench) -> Result<(), Box<dyn Error>> {
+    tell("filling pgbench's tables");
+    pgbench.fill(Target { port: cluster.primary().port(), database: USER })?;
     for replica in cluster.replicas() {
         cluster.wait_caught_up(replica, Duration::from_secs(60))?;
     }
@@ -88,80 +98,41 @@ fn gather(stage: Stage<'_>) -> (Vec<Peer>, Vec<(Name, String)>) {
     (peers, missing)
 }
 
-fn measure(args: &Args, pgbench: &Pgbench, peers: &mut [Peer]) -> Table {
-    let (mut table, meter) = (Table::default(), Meter::of_this_system());
-    if !args.quick {
-        warm_up(args, pgbench, peers);
-    }
-    for round in 0..args.rounds {
-        for mode in Mode::ALL {
-            tell(&format!("round {} of {}, {}", round.saturating_add(1), args.rounds, mode.name()));
-            for name in plan::order(round) {
-                let Some(peer) = peers.iter_mut().find(|peer| peer.name == name) else { continue };
-                let run = sample(pgbench, meter, peer, (mode, args.load()));
-                table.add((name, mode), peer.remark(mode), run);
-            }
-        }
-    }
-    table
+fn facts(args: &Args, placement: Placement, peers: &[Peer]) -> Facts {
+    let Args { jobs, seconds, rounds, scale, .. } = args;
+    let warm_up = if args.quick { "no warm-up" } else { "warmed up" };
+    let mut facts = machine::facts();
+    facts.push((
+        "load",
+        format!(
+            "pgbench -j {jobs}, {seconds} s (half of it for one client and for other loads than selects), scale {scale}, \
+             {rounds} rounds, peers interleaved in rotating order, {warm_up}"
+        ),
+    ));
+    facts.push(("placement", placement.described().to_owned()));
+    facts.extend(peers.iter().map(|peer| (peer.name.key(), peer.version.clone())));
+    let busy = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    facts.push(("load average at the start", busy.trim().to_owned()));
+    facts
 }
 
-/// Caches fill and pools open before anything counts.
-fn warm_up(args: &Args, pgbench: &Pgbench, peers: &[Peer]) {
-    tell("warming up");
-    let load = Load { seconds: 1, ..args.load() };
-    for peer in peers {
-        for mode in Mode::ALL {
-            // What fails here fails again when it counts, and is reported then.
-            let _uncounted = pgbench.run(peer.target(mode), mode, load);
-        }
-    }
-}
-
-fn sample(
-    pgbench: &Pgbench,
-    meter: Meter,
-    peer: &mut Peer,
-    (mode, load): (Mode, Load),
-) -> Result<Sample, String> {
-    let target = peer.target(mode);
-    let Some(service) = &mut peer.service else {
-        return Ok(Sample { counted: pgbench.run(target, mode, load)?, used: None });
-    };
-    let before = service.used(meter)?;
-    let counted = pgbench.run(target, mode, load)?;
-    Ok(Sample { counted, used: Some(service.used(meter)?.since(before)) })
-}
-
-/// Shows the table and keeps it: `<date>-<commit>.md` and `.json`.
-fn save(args: &Args, report: &Report) -> Result<(), Box<dyn Error>> {
-    let text = report::markdown(report);
+/// Shows the report and keeps it: `<date>-<commit>.md` and `.json`.
+fn save(stem: &Path, report: &Report) -> Result<(), Box<dyn Error>> {
+    let text = report.markdown();
     std::io::stdout().write_all(text.as_bytes())?;
-    let stem = machine::stem(&args.out, &report.facts, "");
-    machine::keep(&stem, &text, &report::json(report))?;
-    tell(&format!("kept in {}.{{md,json}}", stem.display()));
+    machine::keep(stem, &text, &report.json())?;
     Ok(())
 }
 
-fn described(args: &Args) -> String {
-    let Args { clients, jobs, seconds, rounds, scale, .. } = args;
-    let warm_up = if args.quick { "no warm-up" } else { "warmed up" };
-    format!(
-        "pgbench -S -c {clients} -j {jobs} -T {seconds}, scale {scale}, {rounds} rounds, \
-         peers interleaved in rotating order, {warm_up}"
-    )
+fn named(stem: &Path, extension: &str) -> PathBuf {
+    PathBuf::from(format!("{}.{extension}", stem.display()))
 }
 
-fn label(name: Name) -> &'static str {
-    match name {
-        Name::Direct => "server",
-        Name::Relay => "relay",
-        Name::PgBouncer => "pgbouncer",
-        Name::Weir => "weir",
-    }
+fn file_name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-/// Progress goes to standard error: standard output is the table's.
+/// Progress goes to standard error: standard output is the report's.
 fn tell(text: &str) {
     // With nobody listening there is nobody to tell.
     let _unheard = writeln!(std::io::stderr(), "{text}");

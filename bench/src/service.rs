@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use crate::cpu::{Meter, Placement, Used};
+use crate::cpu::{Meter, Placement, Reading};
 
 /// How often something awaited is looked at, and how often at most (10 s).
 const STEP: Duration = Duration::from_millis(20);
@@ -18,6 +18,25 @@ const STEPS: usize = 500;
 pub struct Service {
     child: Child,
     log: PathBuf,
+    end: End,
+}
+
+/// How a proxy ends, with us or before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    Kill,
+    /// By SIGINT: its children outlive a parent that was killed.
+    Ask,
+}
+
+impl End {
+    /// The word for `setpriv --pdeathsig`.
+    fn signal(self) -> &'static str {
+        match self {
+            Self::Kill => "KILL",
+            Self::Ask => "INT",
+        }
+    }
 }
 
 /// How a proxy is started.
@@ -38,10 +57,33 @@ impl Host<'_> {
     ///
     /// The program, or util-linux's `setpriv`, could not be started.
     pub fn start(self, name: &str, user: Option<&str>, words: &[&str]) -> io::Result<Service> {
+        self.launch(name, user, (words, End::Kill))
+    }
+
+    /// Starts a proxy that consists of several processes, and ends them all at a SIGINT.
+    ///
+    /// # Errors
+    ///
+    /// As with [`Host::start`].
+    pub fn start_family(
+        self,
+        name: &str,
+        user: Option<&str>,
+        words: &[&str],
+    ) -> io::Result<Service> {
+        self.launch(name, user, (words, End::Ask))
+    }
+
+    fn launch(
+        self,
+        name: &str,
+        user: Option<&str>,
+        (words, end): (&[&str], End),
+    ) -> io::Result<Service> {
         let log = self.folder.join(format!("{name}.log"));
-        // Killed with us, however we end: nothing may stay behind.
+        // It ends with us, however we end: nothing may stay behind.
         let mut command = Command::new("setpriv");
-        command.args(["--pdeathsig", "KILL"]);
+        command.args(["--pdeathsig", end.signal()]);
         if let Some(user) = user {
             command.args(["--reuid", user, "--regid", &group_of(user)?, "--init-groups"]);
         }
@@ -49,17 +91,17 @@ impl Host<'_> {
         let stderr = File::create(&log)?;
         let stdout = stderr.try_clone()?;
         let child = command.stdin(Stdio::null()).stdout(stdout).stderr(stderr).spawn()?;
-        Ok(Service { child, log })
+        Ok(Service { child, log, end })
     }
 }
 
 impl Service {
-    /// The CPU time it used so far.
+    /// What it and its children used so far.
     ///
     /// # Errors
     ///
     /// It ended; the error tells its last words.
-    pub fn used(&mut self, meter: Meter) -> Result<Used, String> {
+    pub fn read(&mut self, meter: Meter) -> Result<Reading, String> {
         self.check()?;
         meter.read(self.child.id()).map_err(|error| error.to_string())
     }
@@ -118,10 +160,25 @@ impl Service {
         lines.reverse();
         format!("its log ends: {}", lines.join(" / "))
     }
+
+    /// Gives it ten seconds to end by itself.
+    fn ask_to_end(&mut self) {
+        let signal = format!("-{}", self.end.signal());
+        let _sent = Command::new("kill").args([&signal, &self.child.id().to_string()]).output();
+        for _ in 0..STEPS {
+            if !matches!(self.child.try_wait(), Ok(None)) {
+                return;
+            }
+            thread::sleep(STEP);
+        }
+    }
 }
 
 impl Drop for Service {
     fn drop(&mut self) {
+        if self.end == End::Ask {
+            self.ask_to_end();
+        }
         // Fails only when it is gone already, which is what is wanted.
         let _gone = self.child.kill();
         let _reaped = self.child.wait();
@@ -163,4 +220,31 @@ impl Drop for Scratch {
 fn group_of(user: &str) -> io::Result<String> {
     let output = Command::new("id").args(["-g", user]).output()?;
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A parent that ends its child when it is asked to, and only then itself.
+    const FAMILY: &str = "sleep 100 & trap 'kill $!; wait; exit' INT; echo $!; wait";
+
+    #[test]
+    fn a_family_ends_as_a_whole() {
+        let scratch = Scratch::new().unwrap();
+        let host = Host { folder: scratch.path(), placement: Placement::Free };
+        let mut service = host.start_family("family", None, &["sh", "-c", FAMILY]).unwrap();
+        let child: u32 = service
+            .wait(|| service_log(scratch.path()).parse().map_err(|_| String::new()))
+            .unwrap();
+        let stat = format!("/proc/{child}/cmdline");
+        assert!(fs::read(&stat).is_ok_and(|words| !words.is_empty()));
+        drop(service);
+        // A zombie that nobody waits for has no command line.
+        assert!(fs::read(&stat).map_or(true, |words| words.is_empty()));
+    }
+
+    fn service_log(folder: &Path) -> String {
+        fs::read_to_string(folder.join("family.log")).unwrap_or_default().trim().to_owned()
+    }
 }

@@ -1,15 +1,16 @@
 //! What was measured: samples, medians, ratios.
 
 use weir_bench::cpu::Used;
+use weir_bench::peers::Name;
+use weir_bench::pgbench::Counted;
 
-use crate::pgbench::Counted;
-use crate::plan::{Mode, Name};
+use crate::plan::Case;
 
 /// One run of pgbench.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Sample {
     pub(crate) counted: Counted,
-    /// The proxy's CPU time during the run, log-ins included.
+    /// What the proxy used once all clients were connected.
     pub(crate) used: Option<Used>,
 }
 
@@ -25,29 +26,35 @@ pub(crate) enum Figure {
     User,
     /// Its share in the kernel.
     System,
+    /// How often the proxy went to wait, per transaction.
+    Voluntary,
+    /// How often its CPU was taken from it, per transaction.
+    Involuntary,
 }
 
 impl Sample {
-    /// `None` for CPU time where there is no proxy or was no transaction.
+    /// `None` for what a proxy used where there is no proxy or was no transaction.
     pub(crate) fn figure(&self, figure: Figure) -> Option<f64> {
-        let seconds = match figure {
+        let used = match figure {
             Figure::Tps => return Some(self.counted.tps),
             Figure::LatencyMs => return Some(self.counted.latency_ms),
             Figure::Failed => return Some(self.counted.failed),
-            Figure::Cpu => self.used?.user + self.used?.system,
-            Figure::User => self.used?.user,
-            Figure::System => self.used?.system,
+            Figure::Cpu => (self.used?.user + self.used?.system) * 1e6,
+            Figure::User => self.used?.user * 1e6,
+            Figure::System => self.used?.system * 1e6,
+            Figure::Voluntary => self.used?.voluntary,
+            Figure::Involuntary => self.used?.involuntary,
         };
         let transactions = self.counted.transactions;
-        (transactions > 0.0).then(|| seconds * 1e6 / transactions)
+        (transactions > 0.0).then(|| used / transactions)
     }
 }
 
-/// All runs of one peer in one query mode; the index is the round.
+/// All runs of one peer in one case; the index is the round.
 #[derive(Clone, Debug)]
 pub(crate) struct Cell {
     pub(crate) name: Name,
-    pub(crate) mode: Mode,
+    pub(crate) case: Case,
     pub(crate) remark: &'static str,
     pub(crate) runs: Vec<Result<Sample, String>>,
 }
@@ -88,27 +95,21 @@ pub(crate) struct Table {
 }
 
 impl Table {
-    pub(crate) fn cell(&self, name: Name, mode: Mode) -> Option<&Cell> {
-        self.cells.iter().find(|cell| cell.name == name && cell.mode == mode)
+    pub(crate) fn cell(&self, name: Name, case: Case) -> Option<&Cell> {
+        self.cells.iter().find(|cell| cell.name == name && cell.case == case)
     }
 
     pub(crate) fn add(
         &mut self,
-        (name, mode): (Name, Mode),
+        (name, case): (Name, Case),
         remark: &'static str,
         run: Result<Sample, String>,
     ) {
-        let found = self.cells.iter_mut().find(|cell| cell.name == name && cell.mode == mode);
+        let found = self.cells.iter_mut().find(|cell| cell.name == name && cell.case == case);
         match found {
             Some(cell) => cell.runs.push(run),
-            None => self.cells.push(Cell { name, mode, remark, runs: vec![run] }),
+            None => self.cells.push(Cell { name, case, remark, runs: vec![run] }),
         }
-    }
-
-    /// Says whether every run of every peer gave numbers and lost nothing.
-    pub(crate) fn is_clean(&self) -> bool {
-        let mut runs = self.cells.iter().flat_map(|cell| &cell.runs);
-        runs.all(|run| run.as_ref().is_ok_and(|sample| sample.counted.failed <= 0.0))
     }
 }
 
@@ -120,15 +121,22 @@ fn median(mut values: Vec<f64>) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
+    use weir_bench::pgbench::{Mode, Work};
+
     use super::*;
+
+    const CASE: Case = Case { work: Work::Select, mode: Mode::Simple, clients: 16 };
 
     fn sample(tps: f64, failed: f64) -> Sample {
         let counted = Counted { transactions: tps, failed, tps, latency_ms: 1.0 };
-        Sample { counted, used: Some(Used { user: 0.5, system: 1.5 }) }
+        Sample {
+            counted,
+            used: Some(Used { user: 0.5, system: 1.5, voluntary: 3e6, involuntary: 1e6 }),
+        }
     }
 
     fn cell(name: Name, runs: Vec<Result<Sample, String>>) -> Cell {
-        Cell { name, mode: Mode::Simple, remark: "", runs }
+        Cell { name, case: CASE, remark: "", runs }
     }
 
     fn is(found: Option<f64>, expected: f64) -> bool {
@@ -143,9 +151,15 @@ mod tests {
     }
 
     #[test]
-    fn cpu_time_is_counted_per_transaction() {
+    fn what_a_proxy_used_is_counted_per_transaction() {
         let run = sample(1_000_000.0, 0.0);
-        let expected = [(Figure::User, 0.5), (Figure::System, 1.5), (Figure::Cpu, 2.0)];
+        let expected = [
+            (Figure::User, 0.5),
+            (Figure::System, 1.5),
+            (Figure::Cpu, 2.0),
+            (Figure::Voluntary, 3.0),
+            (Figure::Involuntary, 1.0),
+        ];
         assert!(expected.iter().all(|(figure, value)| is(run.figure(*figure), *value)));
         assert_eq!(sample(0.0, 0.0).figure(Figure::Cpu), None);
     }
@@ -161,17 +175,5 @@ mod tests {
         // 1/2 and 30/10; medians of each would say 15.5 / 5.
         assert!(is(own.ratio(&their, Figure::Tps), 1.75));
         assert_eq!(own.ratio(&cell(Name::Relay, vec![]), Figure::Tps), None);
-    }
-
-    #[test]
-    fn a_lost_run_or_a_failed_transaction_makes_a_table_unclean() {
-        let mut table = Table::default();
-        table.add((Name::Weir, Mode::Simple), "", Ok(sample(1.0, 0.0)));
-        assert!(table.is_clean());
-        let mut lost = table.clone();
-        lost.add((Name::Weir, Mode::Simple), "", Err("lost".into()));
-        assert!(!lost.is_clean());
-        table.add((Name::Weir, Mode::Simple), "", Ok(sample(1.0, 1.0)));
-        assert!(!table.is_clean());
     }
 }

@@ -67,6 +67,8 @@ fn run(args: &Args) -> Result<bool, Box<dyn Error>> {
     let plot = named(&stem, "svg");
     let meter = Meter::of_this_system();
     let closed = ClosedLoop { args, pgbench: &pgbench, meter }.measure(&mut peers, missing);
+    // What is measured next shall not share the machine with them.
+    drop(peers);
     let sections = vec![report::section(&closed, &file_name(&plot))];
     let report = Report { title: "Weir beside its peers", facts, sections };
     save(&stem, &report)?;

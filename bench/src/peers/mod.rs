@@ -6,7 +6,7 @@
 
 mod direct;
 mod haproxy;
-mod pgbouncer;
+pub mod pgbouncer;
 mod pgpool;
 mod relay;
 

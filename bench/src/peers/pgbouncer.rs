@@ -44,8 +44,12 @@ impl Stage<'_> {
     }
 }
 
-/// The newest program that there is, where the user that runs it may read it.
-fn newest_to_run(scratch: &Path) -> Result<PathBuf, String> {
+/// The newest `pgbouncer` that there is, copied to `scratch` if need be.
+///
+/// # Errors
+///
+/// Copying it failed; it runs as a user who can't read it where it is.
+pub fn newest_to_run(scratch: &Path) -> Result<PathBuf, String> {
     let (folder, program) = NEWEST;
     if !Path::new(folder).join(program).is_file() {
         return Ok(PathBuf::from("pgbouncer"));

@@ -86,6 +86,7 @@ mod tests {
                 message: "no such table",
                 detail: None,
                 hint: None,
+                routine: None,
             },
         );
         out.extend(answer());

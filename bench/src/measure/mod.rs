@@ -23,6 +23,8 @@ pub mod workers;
 
 use std::time::{Duration, Instant};
 
+use crate::section::Section;
+
 /// How much is measured.
 #[derive(Clone, Copy, Debug)]
 pub struct Effort {
@@ -49,6 +51,33 @@ impl Effort {
     pub fn quick() -> Self {
         let run = Duration::from_millis(300);
         Self { rounds: 2, run, megabytes: 16, idle: [200, 1_000] }
+    }
+}
+
+/// What a section is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Part {
+    /// [`latency`].
+    Latency,
+    /// [`logins`].
+    Logins,
+    /// [`transfer`].
+    Transfer,
+    /// [`memory`].
+    Memory,
+    /// [`workers`].
+    Workers,
+}
+
+/// Measures one part; the `fleet`'s cluster holds so many `accounts` of pgbench's.
+#[must_use]
+pub fn section(part: Part, fleet: fleet::Fleet<'_>, effort: Effort, accounts: u64) -> Section {
+    match part {
+        Part::Latency => latency::section(fleet, effort, accounts),
+        Part::Logins => logins::section(fleet, effort),
+        Part::Transfer => transfer::section(fleet, effort, accounts),
+        Part::Memory => memory::section(fleet, effort),
+        Part::Workers => workers::section(fleet, effort, accounts),
     }
 }
 

@@ -5,6 +5,7 @@ use std::io;
 use wire::{Interest, ReplyScanner, Step, tag};
 
 const INTEREST: Interest = Interest::of(&[tag::READY, tag::ERROR]);
+const READY: Interest = Interest::of(&[tag::READY]);
 
 /// The part of an answer that came so far.
 #[derive(Debug, Default)]
@@ -21,23 +22,36 @@ impl Reply {
     ///
     /// What the server told, or that it left the protocol: drop the connection.
     pub fn take(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.scan(bytes, INTEREST)
+    }
+
+    /// The same for who does not care about errors, or about a stream that can't be read.
+    pub fn count(&mut self, bytes: &[u8]) -> usize {
+        self.scan(bytes, READY).unwrap_or(0)
+    }
+
+    fn scan(&mut self, bytes: &[u8], interest: Interest) -> io::Result<usize> {
         if self.rest.is_empty() {
-            let (ready, left) = scan(&mut self.scanner, bytes)?;
+            let (ready, left) = scan(&mut self.scanner, bytes, interest)?;
             self.rest.extend_from_slice(left);
             return Ok(ready);
         }
         self.rest.extend_from_slice(bytes);
-        let (ready, left) = scan(&mut self.scanner, &self.rest)?;
+        let (ready, left) = scan(&mut self.scanner, &self.rest, interest)?;
         let gone = self.rest.len().saturating_sub(left.len());
         self.rest.drain(..gone);
         Ok(ready)
     }
 }
 
-fn scan<'b>(scanner: &mut ReplyScanner, bytes: &'b [u8]) -> io::Result<(usize, &'b [u8])> {
+fn scan<'b>(
+    scanner: &mut ReplyScanner,
+    bytes: &'b [u8],
+    interest: Interest,
+) -> io::Result<(usize, &'b [u8])> {
     let (mut ready, mut left) = (0_usize, bytes);
     loop {
-        let step = scanner.next(left, INTEREST, false).map_err(io::Error::other)?;
+        let step = scanner.next(left, interest, false).map_err(io::Error::other)?;
         let length = match step {
             Step::More => return Ok((ready, left)),
             Step::Pass(length) => length,

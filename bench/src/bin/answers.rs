@@ -131,11 +131,8 @@ impl Line {
                 return self.client.write_all(answer).await;
             }
         }
-        let length = if self.state.greeted {
-            self.state.pass(&self.inbox)
-        } else {
-            self.inbox.len()
-        };
+        let length =
+            if self.state.greeted { self.state.pass(&self.inbox) } else { self.inbox.len() };
         self.server.write_all(self.inbox.get(..length).unwrap_or_default()).await?;
         self.inbox.drain(..length);
         Ok(())
@@ -159,10 +156,10 @@ impl State {
     fn hear_server(&mut self, bytes: &[u8]) {
         // Errors are the client's to read; the server's stream is not judged here.
         let ready = self.reply.count(bytes);
-        if !self.greeted {
-            self.greeted = ready > 0;
-        } else {
+        if self.greeted {
             self.owed = self.owed.saturating_sub(ready);
+        } else {
+            self.greeted = ready > 0;
         }
     }
 }
@@ -222,14 +219,17 @@ mod tests {
         let mut state = State { greeted: true, owed: 1, ..State::default() };
         let mut out = Vec::new();
         let code = wire::SqlState::parse(b"42P01").unwrap();
-        wire::put_error(&mut out, &wire::Report {
-            severity: wire::Severity::Error,
-            code,
-            message: "no",
-            detail: None,
-            hint: None,
-            routine: None,
-        });
+        wire::put_error(
+            &mut out,
+            &wire::Report {
+                severity: wire::Severity::Error,
+                code,
+                message: "no",
+                detail: None,
+                hint: None,
+                routine: None,
+            },
+        );
         out.extend(ready());
         state.hear_server(&out);
         assert_eq!(state.owed, 0);

@@ -97,6 +97,19 @@ struct Stream<'a> {
     request: &'a [u8],
 }
 
+impl Stream<'_> {
+    /// Reads once, and asks again when the result has ended.
+    fn hear(&mut self, chunk: &mut [u8], outcome: &mut Outcome) -> io::Result<bool> {
+        let Some((count, ready)) = self.lane.read(chunk)? else { return Ok(false) };
+        let count = u64::try_from(count).unwrap_or(0);
+        outcome.streamed = outcome.streamed.saturating_add(count);
+        if ready > 0 {
+            self.lane.stream.write_all(self.request)?;
+        }
+        Ok(true)
+    }
+}
+
 /// Logs in, and keeps to the order; `stream` is asked all the while by one more client.
 ///
 /// # Errors
@@ -209,15 +222,8 @@ impl Drive<'_> {
                 self.free.push_back(index);
             }
         }
-        if let Some(Stream { lane, request }) = &mut self.stream {
-            if let Some((count, ready)) = lane.read(chunk)? {
-                any = true;
-                let count = u64::try_from(count).unwrap_or(0);
-                outcome.streamed = outcome.streamed.saturating_add(count);
-                if ready > 0 {
-                    lane.stream.write_all(request)?;
-                }
-            }
+        if let Some(stream) = &mut self.stream {
+            any |= stream.hear(chunk, outcome)?;
         }
         Ok(any)
     }

@@ -1,7 +1,7 @@
 //! Peers in other settings than those of the closed loop: with passwords, many
 //! clients, more servers or workers, in front of another server.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::fs::MetadataExt;
@@ -185,7 +185,8 @@ impl Fleet<'_> {
     pub fn named_port(self, program: &str, tag: &str, words: &[&str]) -> Result<Proxy, String> {
         let path = beside(program)?;
         let words: Vec<_> = std::iter::once(text(&path)?).chain(words.iter().copied()).collect();
-        let mut service = self.host.start(&format!("{program}-{tag}"), None, &words).map_err(said)?;
+        let mut service =
+            self.host.start(&format!("{program}-{tag}"), None, &words).map_err(said)?;
         let log = self.host.folder.join(format!("{program}-{tag}.log"));
         let port = service.wait(|| {
             let said = fs::read_to_string(&log).map_err(said)?;
@@ -308,7 +309,7 @@ fn pgbouncer_ini(port: u16, server: u16, users: &Path, setting: Setting<'_>) -> 
         Entrance::Trust => "trust",
         Entrance::Password | Entrance::Verifier => "scram-sha-256",
     };
-    let mut ini = format!(
+    format!(
         "\
 [databases]
 {USER} = host=127.0.0.1 port={server} dbname={USER}
@@ -324,13 +325,11 @@ max_client_conn = 15000
 log_connections = 0
 log_disconnections = 0
 log_stats = 0
+max_prepared_statements = 200
 ",
         users.display(),
         setting.servers
-    );
-    // Writing to a String can't fail.
-    let _infallible = writeln!(ini, "max_prepared_statements = 200");
-    ini
+    )
 }
 
 /// Says why this PgBouncer can't be compared: before 1.21 it has no prepared

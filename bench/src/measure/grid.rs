@@ -62,9 +62,7 @@ impl<K: Copy + PartialEq + Display, S> Grid<K, S> {
             Ok(found) => sample(found),
             Err(error) => json!({ "error": error }),
         };
-        let cell = |(key, runs): &(K, Vec<Result<S, String>>)| {
-            json!({ "cell": key.to_string(), "runs": runs.iter().map(run).collect::<Vec<_>>() })
-        };
+        let cell = |(key, runs): &(K, Vec<Result<S, String>>)| json!({ "cell": key.to_string(), "runs": runs.iter().map(run).collect::<Vec<_>>() });
         self.cells.iter().map(cell).collect()
     }
 }

@@ -4,7 +4,9 @@ use std::collections::HashMap;
 use std::io;
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
-use wire::{ClientExchange, ClientFinal, ClientKey, Credentials, ServerExchange, ServerKey, Verifier};
+use wire::{
+    ClientExchange, ClientFinal, ClientKey, Credentials, ServerExchange, ServerKey, Verifier,
+};
 
 /// Any 24 characters; who logs in here has nothing to protect.
 const NONCE: &str = "abcdefghijklmnopqrstuvwx";
@@ -42,14 +44,13 @@ impl Keys {
     /// The message can't be read, or has no such salt.
     pub fn respond(&mut self, server_first: &[u8]) -> io::Result<(ClientFinal, Vec<u8>)> {
         let (salt, iterations) = salt(server_first).ok_or(io::ErrorKind::InvalidData)?;
-        let (client_key, server_key) = match self.by_salt.get(&(salt.clone(), iterations)) {
-            Some(keys) => keys.clone(),
-            None => {
-                let keys = derive(&self.password, &salt, iterations)?;
-                self.by_salt.insert((salt, iterations), keys.clone());
-                keys
-            }
-        };
+        let key = (salt, iterations);
+        if !self.by_salt.contains_key(&key) {
+            let keys = derive(&self.password, &key.0, iterations)?;
+            self.by_salt.insert(key.clone(), keys);
+        }
+        let (client_key, server_key) =
+            self.by_salt.get(&key).cloned().ok_or(io::ErrorKind::NotFound)?;
         let (exchange, _) =
             ClientExchange::start(Credentials::ClientKey { client_key, server_key }, NONCE);
         exchange.respond(server_first).map_err(io::Error::other)

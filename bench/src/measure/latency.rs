@@ -1,7 +1,6 @@
 //! Latency by an open loop: requests come when they come.
 
 use std::fmt;
-use std::fmt::Write as _;
 
 use hdrhistogram::Histogram;
 use serde_json::json;
@@ -9,7 +8,7 @@ use serde_json::json;
 use super::drive::{Order, Outcome, Pause, micros};
 use super::fleet::{Fleet, Proxy, Setting, Who};
 use super::grid::{Grid, order};
-use super::number::{float, shown};
+use super::number::{float, line, shown};
 use super::pace::{Pace, Schedule};
 use super::query::Asking;
 use super::{Effort, drive, pin, said};
@@ -49,8 +48,9 @@ pub fn section(fleet: Fleet<'_>, effort: Effort, accounts: u64) -> Section {
     let mut grid = Grid::default();
     let mut capacities = Vec::new();
     for asking in Asking::ALL {
-        let closed = Pace::Closed(effort.run / 2);
-        let reached = |proxy: &Proxy| run(proxy, asking, closed).map(|outcome| per_second(&outcome));
+        let closed = Pace::Closed(effort.run.div_f64(2.0));
+        let reached =
+            |proxy: &Proxy| run(proxy, asking, closed).map(|outcome| per_second(&outcome));
         let found: Vec<_> =
             proxies.iter().map(|(who, proxy)| (*who, reached(proxy).unwrap_or(0.0))).collect();
         let busy = half_of_slowest(&found);
@@ -113,12 +113,13 @@ fn markdown(grid: &Grid<Key, Outcome>, capacities: &[Capacity]) -> String {
     );
     for (asking, busy, found) in capacities {
         let found: Vec<_> = found.iter().map(|(who, rate)| format!("{who} {rate:.0}")).collect();
-        // Writing to a String can't fail.
-        let _infallible = writeln!(
-            text,
-            "{asking}: as fast as they answer, {} per second; the higher rate is half of the \
+        line(
+            &mut text,
+            format_args!(
+                "{asking}: as fast as they answer, {} per second; the higher rate is half of the \
              slowest of direct, PgBouncer and Weir: {busy}.\n",
-            found.join(", ")
+                found.join(", ")
+            ),
         );
     }
     text.push_str(
@@ -167,7 +168,7 @@ mod tests {
     fn outcome(micros: &[u64]) -> Outcome {
         let mut waits = Histogram::new(3).unwrap();
         for wait in micros {
-            waits.record(wait * 1_000).unwrap();
+            waits.record(wait.saturating_mul(1_000)).unwrap();
         }
         let lateness = Histogram::new(3).unwrap();
         Outcome { answered: 1, waits, lateness, took: Duration::from_secs(1), streamed: 0 }

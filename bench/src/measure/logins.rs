@@ -8,7 +8,7 @@ use serde_json::json;
 use super::fleet::{Entrance, Fleet, Proxy, Setting, Who};
 use super::grid::{Grid, order};
 use super::keys::Keys;
-use super::number::{Series, float, shown};
+use super::number::{Series, float, line, shown};
 use super::talk::{Door, PROVEN, Talk};
 use super::{Effort, now, pin, process, query, said};
 use crate::section::Section;
@@ -102,7 +102,10 @@ fn sample(proxy: &Proxy, entrance: Entrance, length: Duration) -> Result<Sample,
         let results = std::thread::scope(|scope| {
             let come = || come_and_go(door, || start.elapsed() < length);
             let threads: Vec<_> = (0..AT_ONCE).map(|_| scope.spawn(come)).collect();
-            threads.into_iter().map(|one| one.join().unwrap_or(Err("it panicked".to_owned()))).collect::<Result<Vec<_>, _>>()
+            threads
+                .into_iter()
+                .map(|one| one.join().unwrap_or(Err("it panicked".to_owned())))
+                .collect::<Result<Vec<_>, _>>()
         })?;
         let logins: u64 = results.iter().map(|(logins, _)| logins).sum();
         let derived: usize = results.iter().map(|(_, derived)| derived).sum();
@@ -145,13 +148,16 @@ fn markdown(grid: &Grid<Key, Sample>) -> String {
         let micros = |key| grid.series(key, |sample| sample.micros);
         let most = grid.runs(key).map(|sample| sample.derived).max().unwrap_or(0);
         let beside = |own: Series, their: Series| shown(own.ratio_to(&their), 2);
-        text.push_str(&format!(
-            "| {key} | {} | {} | {} | {} | {most} |\n",
-            shown(rate(key).median(), 0),
-            beside(rate(key), rate(key.beside())),
-            shown(micros(key).median(), 0),
-            beside(micros(key), micros(key.beside())),
-        ));
+        line(
+            &mut text,
+            format_args!(
+                "| {key} | {} | {} | {} | {} | {most} |",
+                shown(rate(key).median(), 0),
+                beside(rate(key), rate(key.beside())),
+                shown(micros(key).median(), 0),
+                beside(micros(key), micros(key.beside())),
+            ),
+        );
     }
     text
 }
@@ -163,14 +169,17 @@ mod tests {
     #[test]
     fn scram_is_compared_to_the_stored_verifier() {
         let mut grid = Grid::default();
-        let sample = |per_second, micros| Ok(Sample { per_second, micros: Some(micros), derived: 4 });
+        let sample =
+            |per_second, micros| Ok(Sample { per_second, micros: Some(micros), derived: 4 });
         let key = |entrance, who| Key { entrance, who };
         grid.add(key(Entrance::Password, Who::Weir), sample(300.0, 90.0));
         grid.add(key(Entrance::Password, Who::PgBouncer), sample(10.0, 1_000.0));
         grid.add(key(Entrance::Verifier, Who::PgBouncer), sample(200.0, 60.0));
         let text = markdown(&grid);
         assert!(text.contains("| SCRAM | Weir | 300 | 1.50 | 90 | 1.50 | 4 |"), "{text}");
-        assert!(text.contains("| SCRAM, stored verifier | PgBouncer | 200 | 1.00 | 60 | 1.00 | 4 |"));
+        assert!(
+            text.contains("| SCRAM, stored verifier | PgBouncer | 200 | 1.00 | 60 | 1.00 | 4 |")
+        );
     }
 
     #[test]

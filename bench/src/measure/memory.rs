@@ -8,7 +8,7 @@ use serde_json::json;
 use super::fleet::{Fleet, Proxy, Setting, Who};
 use super::grid::{Grid, order};
 use super::keys::Keys;
-use super::number::{float, shown};
+use super::number::{float, line, shown};
 use super::query::Asking;
 use super::talk::{Door, Talk};
 use super::{Effort, process, query, said};
@@ -141,7 +141,9 @@ impl Crowd {
         Asking::Prepared.write(&mut account, 1);
         while self.talks.len() < count {
             let came = Talk::login(Door::open(proxy.port), &mut self.keys).and_then(|mut talk| {
-                for request in [&Asking::Simple.beginning(), &Asking::Prepared.beginning(), &account] {
+                for request in
+                    [&Asking::Simple.beginning(), &Asking::Prepared.beginning(), &account]
+                {
                     talk.ask_by(request, &mut buffer)?;
                 }
                 Ok(talk)
@@ -173,7 +175,8 @@ fn markdown(grid: &Grid<Key, f64>) -> String {
         let own = grid.series(key, |bytes| Some(*bytes));
         let their = grid.series(Key { who: Who::PgBouncer, ..key }, |bytes| Some(*bytes));
         let kib = shown(own.median().map(|bytes| bytes / 1024.0), 2);
-        text.push_str(&format!("| {key} | {kib} | {} |\n", shown(own.ratio_to(&their), 2)));
+        let ratio = shown(own.ratio_to(&their), 2);
+        line(&mut text, format_args!("| {key} | {kib} | {ratio} |"));
     }
     text
 }
@@ -197,10 +200,13 @@ mod tests {
         grid.add(key(State::Idle(2_000), Who::PgBouncer), Ok(1_024.0));
         let text = markdown(&grid);
         let rows: Vec<_> = text.lines().rev().take(3).collect();
-        assert_eq!(rows, [
-            "| 200 active | Weir | 4.00 | – |",
-            "| 2000 idle | PgBouncer | 1.00 | 1.00 |",
-            "| 2000 idle | Weir | 2.00 | 2.00 |",
-        ]);
+        assert_eq!(
+            rows,
+            [
+                "| 200 active | Weir | 4.00 | – |",
+                "| 2000 idle | PgBouncer | 1.00 | 1.00 |",
+                "| 2000 idle | Weir | 2.00 | 2.00 |",
+            ]
+        );
     }
 }

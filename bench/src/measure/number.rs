@@ -21,6 +21,13 @@ pub fn shown(value: Option<f64>, digits: usize) -> String {
     value.map_or_else(|| "–".to_owned(), |value| format!("{value:.digits$}"))
 }
 
+/// Appends a line.
+pub fn line(text: &mut String, content: std::fmt::Arguments<'_>) {
+    use std::fmt::Write as _;
+    // Writing to a String can't fail.
+    let _infallible = writeln!(text, "{content}");
+}
+
 /// One value per round, `None` where there is none.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Series(pub Vec<Option<f64>>);

@@ -23,7 +23,7 @@ impl Schedule {
             let arrivals = length.as_nanos().saturating_mul(u128::from(rate)) / SECOND;
             u64::try_from(arrivals).unwrap_or(u64::MAX)
         };
-        let uncounted = arrivals(counted / 4);
+        let uncounted = arrivals(counted.div_f64(4.0));
         Self { rate, total: arrivals(counted).saturating_add(uncounted), uncounted }
     }
 
@@ -31,7 +31,8 @@ impl Schedule {
     #[must_use]
     pub fn due(self, arrival: u64) -> Option<Duration> {
         // From the start each time: periods rounded to nanoseconds would drift when added up.
-        let nanos = u128::from(arrival).saturating_mul(SECOND) / u128::from(self.rate);
+        let nanos = u128::from(arrival).saturating_mul(SECOND);
+        let nanos = nanos.checked_div(u128::from(self.rate)).unwrap_or(0);
         let due = Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
         (arrival < self.total).then_some(due)
     }

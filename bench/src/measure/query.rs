@@ -103,9 +103,8 @@ pub fn large(rows: u32) -> Vec<u8> {
 pub fn known(bytes: &[u8], statements: &[Vec<u8>]) -> Option<Asking> {
     let (frame, rest) = wire::next_frame(bytes, usize::MAX).ok()??;
     match frame.tag {
-        wire::ftag::QUERY => {
-            (rest.is_empty() && frame.body.starts_with(ACCOUNT.as_bytes())).then_some(Asking::Simple)
-        }
+        wire::ftag::QUERY => (rest.is_empty() && frame.body.starts_with(ACCOUNT.as_bytes()))
+            .then_some(Asking::Simple),
         wire::ftag::BIND => {
             let mut names = frame.body.split(|byte| *byte == 0);
             let (portal, statement) = (names.next()?, names.next()?);
@@ -126,7 +125,8 @@ pub fn known(bytes: &[u8], statements: &[Vec<u8>]) -> Option<Asking> {
 pub fn names_known(frame: &wire::Frame<'_>) -> Option<Vec<u8>> {
     let mut parts = frame.body.split(|byte| *byte == 0);
     let (name, sql) = (parts.next()?, parts.next()?);
-    let known = frame.tag == wire::ftag::PARSE && sql.strip_suffix(b"$1") == Some(ACCOUNT.as_bytes());
+    let known =
+        frame.tag == wire::ftag::PARSE && sql.strip_suffix(b"$1") == Some(ACCOUNT.as_bytes());
     known.then(|| name.to_owned())
 }
 

@@ -9,7 +9,7 @@ use super::drive::{Order, Pause, micros};
 use super::fleet::{Fleet, Proxy, Setting, Who};
 use super::grid::{Grid, order};
 use super::keys::Keys;
-use super::number::{Series, float, shown};
+use super::number::{Series, float, line, shown};
 use super::pace::{Pace, Schedule};
 use super::query::Asking;
 use super::talk::{Door, Talk};
@@ -126,13 +126,9 @@ fn sample(proxy: &Proxy, at_once: usize, megabytes: u32) -> Result<Sample, Strin
     let (bytes, took) = pin::on("1", || {
         let start = now();
         let bytes = std::thread::scope(|scope| {
-            let read = |mut talk: Talk| {
-                let mut buffer = vec![0_u8; 262_144];
-                talk.ask_by(&request, &mut buffer).map_err(said)
-            };
-            let threads: Vec<_> =
-                talks.into_iter().map(|talk| scope.spawn(|| read(talk))).collect();
-            let ends = threads.into_iter().map(|one| one.join().unwrap_or(Err("it panicked".to_owned())));
+            let read = |talk| scope.spawn(|| read_all(talk, &request));
+            let threads: Vec<_> = talks.into_iter().map(read).collect();
+            let ends = threads.into_iter().map(|one| one.join().unwrap_or(Err(panicked())));
             ends.sum::<Result<u64, String>>()
         })?;
         Ok((bytes, start.elapsed()))
@@ -143,6 +139,14 @@ fn sample(proxy: &Proxy, at_once: usize, megabytes: u32) -> Result<Sample, Strin
     let cpu = used.zip(after).map(|(before, after)| (after - before) * 1e6 / megabytes);
     let resident = before.zip(peak).map(|(before, peak)| (before.now, peak.peak));
     Ok(Sample { per_second: megabytes / took.as_secs_f64(), micros: cpu, resident })
+}
+
+fn read_all(mut talk: Talk, request: &[u8]) -> Result<u64, String> {
+    talk.ask_by(request, &mut vec![0_u8; 262_144]).map_err(said)
+}
+
+fn panicked() -> String {
+    "a client panicked".to_owned()
 }
 
 fn beside(
@@ -158,7 +162,13 @@ fn beside(
         Streaming::Large => Some(request.as_slice()),
     };
     let pace = Pace::Open(Schedule::new(SMALL, effort.run));
-    let order = Order { asking: Asking::Simple, pace, clients: SMALL_CLIENTS, accounts, pause: Pause::Spin };
+    let order = Order {
+        asking: Asking::Simple,
+        pace,
+        clients: SMALL_CLIENTS,
+        accounts,
+        pause: Pause::Spin,
+    };
     let outcome = pin::on("1", || drive::run(proxy.port, order, stream).map_err(said))?;
     let megabytes_per_second = float(outcome.streamed) / 1e6 / outcome.took.as_secs_f64();
     if streaming == Streaming::Large && outcome.streamed == 0 {
@@ -180,25 +190,33 @@ fn markdown(large: &Grid<Key, Sample>, small: &Grid<Beside, Waits>, megabytes: u
         let cost = |key| large.series(key, |sample| sample.micros);
         let relay = Key { who: Who::Relay, ..key };
         let resident = large.series(key, |sample| Some(float(sample.resident?.0) / 1_048_576.0));
-        let grown = large.series(key, |sample| sample.resident.map(|(now, most)| float(most.saturating_sub(now)) / 1_024.0));
+        let grown = large.series(key, |sample| {
+            sample.resident.map(|(now, most)| float(most.saturating_sub(now)) / 1_024.0)
+        });
         let most = grown.0.iter().copied().flatten().reduce(f64::max);
-        text.push_str(&format!(
-            "| {key} | {} | {} | {} | {} | {} | {} |\n",
-            shown(rate(key).median(), 0),
-            shown(rate(key).ratio_to(&rate(relay)), 2),
-            shown(cost(key).median(), 0),
-            shown(cost(key).ratio_to(&cost(relay)), 2),
-            shown(resident.median(), 1),
-            shown(most, 0),
-        ));
+        line(
+            &mut text,
+            format_args!(
+                "| {key} | {} | {} | {} | {} | {} | {} |",
+                shown(rate(key).median(), 0),
+                shown(rate(key).ratio_to(&rate(relay)), 2),
+                shown(cost(key).median(), 0),
+                shown(cost(key).ratio_to(&cost(relay)), 2),
+                shown(resident.median(), 1),
+                shown(most, 0),
+            ),
+        );
     }
-    text.push_str(&format!(
-        "\nWho else waits: {SMALL} small requests a second (open loop, {SMALL_CLIENTS} connections) by \
+    line(
+        &mut text,
+        format_args!(
+            "\nWho else waits: {SMALL} small requests a second (open loop, {SMALL_CLIENTS} connections) by \
          themselves and while another client of the same peer reads a large result as fast as it comes. \
          Microseconds. Without a proxy, the two share only the CPU.\n\n\
          | through | p50 alone | p50 beside | p99 alone | p99 beside | p99 beside, × direct | MB/s meanwhile |\n\
-         |---|---|---|---|---|---|---|\n"
-    ));
+         |---|---|---|---|---|---|---|"
+        ),
+    );
     for key in small.keys().filter(|key| key.streaming == Streaming::Nothing) {
         text.push_str(&waits_row(small, key.who));
     }

@@ -170,8 +170,13 @@ fn sample(
     asking: Asking,
     (length, accounts): (Duration, u64),
 ) -> Result<Sample, String> {
-    let order =
-        Order { asking, pace: Pace::Closed(length), clients: CLIENTS, accounts, pause: Pause::Yield };
+    let order = Order {
+        asking,
+        pace: Pace::Closed(length),
+        clients: CLIENTS,
+        accounts,
+        pause: Pause::Yield,
+    };
     let before = workers(running)?;
     // One generator for each process, or two for the only one.
     let ports: Vec<_> = running.proxies.iter().map(|proxy| proxy.port).cycle().take(2).collect();
@@ -179,8 +184,10 @@ fn sample(
         std::thread::scope(|scope| {
             let one = |port| scope.spawn(move || drive::run(port, order, None).map_err(said));
             let threads: Vec<_> = ports.into_iter().map(one).collect();
-            let ends = threads.into_iter().map(|end| end.join().unwrap_or(Err("it panicked".to_owned())));
-            ends.map(|end| end.map(|outcome| (outcome.answered, outcome.took))).collect::<Result<Vec<_>, _>>()
+            let ends =
+                threads.into_iter().map(|end| end.join().unwrap_or(Err("it panicked".to_owned())));
+            ends.map(|end| end.map(|outcome| (outcome.answered, outcome.took)))
+                .collect::<Result<Vec<_>, _>>()
         })
     })?;
     let after = workers(running)?;
@@ -220,8 +227,7 @@ fn markdown(grid: &Grid<Key, Sample>) -> String {
 }
 
 fn row(grid: &Grid<Key, Sample>, key: Key) -> String {
-    let capacity =
-        |team| grid.series(Key { team, ..key }, |sample| Some(sample.per_cpu_second()));
+    let capacity = |team| grid.series(Key { team, ..key }, |sample| Some(sample.per_cpu_second()));
     let own = capacity(key.team);
     let tps = grid.series(key, |sample| Some(sample.per_second));
     let apart = match key.team {
@@ -270,7 +276,10 @@ mod tests {
         let row = |team| row(&grid, Key { asking: Asking::Simple, team });
         assert_eq!(row(Team::One), "| simple | one worker | 80000 | 80 % | 100000 | 1.00 | – |\n");
         // 90,000 per CPU second against 100,000, of two: 1.80; apart, 95,000.
-        assert_eq!(row(Team::Two), "| simple | two workers | 90000 | 40 % + 60 % | 90000 | 1.80 | 0.95 |\n");
+        assert_eq!(
+            row(Team::Two),
+            "| simple | two workers | 90000 | 40 % + 60 % | 90000 | 1.80 | 0.95 |\n"
+        );
         assert!(row(Team::Apart).contains("| 95000 | 1.90 | – |"), "{}", row(Team::Apart));
     }
 

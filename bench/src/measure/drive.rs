@@ -24,15 +24,6 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Read at a time: 64 KiB, so that even a stream keeps nobody waiting for long.
 const CHUNK: usize = 65_536;
 
-/// What to do while there is nothing to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Pause {
-    /// Look again: for a thread with a CPU of its own.
-    Spin,
-    /// Let others have the CPU first.
-    Yield,
-}
-
 /// What is asked, how often, by whom.
 #[derive(Clone, Copy, Debug)]
 pub struct Order {
@@ -44,8 +35,6 @@ pub struct Order {
     pub clients: usize,
     /// How many accounts there are.
     pub accounts: u64,
-    /// What the thread does in between.
-    pub pause: Pause,
 }
 
 /// What came of it.
@@ -99,14 +88,14 @@ struct Stream<'a> {
 
 impl Stream<'_> {
     /// Reads once, and asks again when the result has ended.
-    fn hear(&mut self, chunk: &mut [u8], outcome: &mut Outcome) -> io::Result<bool> {
-        let Some((count, ready)) = self.lane.read(chunk)? else { return Ok(false) };
+    fn hear(&mut self, chunk: &mut [u8], outcome: &mut Outcome) -> io::Result<()> {
+        let Some((count, ready)) = self.lane.read(chunk)? else { return Ok(()) };
         let count = u64::try_from(count).unwrap_or(0);
         outcome.streamed = outcome.streamed.saturating_add(count);
         if ready > 0 {
             self.lane.stream.write_all(self.request)?;
         }
-        Ok(true)
+        Ok(())
     }
 }
 
@@ -159,11 +148,8 @@ impl Drive<'_> {
                 let lost = self.lanes.len().saturating_sub(self.free.len());
                 return Err(io::Error::other(format!("{lost} requests got no answer in time")));
             }
-            let sent = self.send_due(start, &mut outcome)?;
-            let heard = self.hear(start, &mut chunk, &mut outcome)?;
-            if self.order.pause == Pause::Yield && !sent && !heard {
-                std::thread::yield_now();
-            }
+            self.send_due(start, &mut outcome)?;
+            self.hear(start, &mut chunk, &mut outcome)?;
         }
         outcome.took = start.elapsed();
         Ok(outcome)
@@ -175,18 +161,17 @@ impl Drive<'_> {
     }
 
     /// Sends what is due as far as connections are free.
-    fn send_due(&mut self, start: std::time::Instant, outcome: &mut Outcome) -> io::Result<bool> {
-        let mut any = false;
+    fn send_due(&mut self, start: std::time::Instant, outcome: &mut Outcome) -> io::Result<()> {
         loop {
             let elapsed = start.elapsed();
             let due = self.order.pace.due(self.sent, elapsed).filter(|due| *due <= elapsed);
             let Some(due) = due else {
                 self.behind = false;
-                return Ok(any);
+                return Ok(());
             };
             let Some(index) = self.free.pop_front() else {
                 self.behind = true;
-                return Ok(any);
+                return Ok(());
             };
             let Some(lane) = self.lanes.get_mut(index) else { continue };
             self.order.asking.write(&mut self.request, account(self.sent, self.order.accounts));
@@ -196,7 +181,6 @@ impl Drive<'_> {
                 outcome.lateness.saturating_record(nanos(elapsed.saturating_sub(due)));
             }
             self.sent = self.sent.saturating_add(1);
-            any = true;
         }
     }
 
@@ -206,12 +190,10 @@ impl Drive<'_> {
         start: std::time::Instant,
         chunk: &mut [u8],
         outcome: &mut Outcome,
-    ) -> io::Result<bool> {
-        let mut any = false;
+    ) -> io::Result<()> {
         for (index, lane) in self.lanes.iter_mut().enumerate() {
             let Some((arrival, due)) = lane.asked else { continue };
             let Some((_, ready)) = lane.read(chunk)? else { continue };
-            any = true;
             if ready > 0 {
                 outcome.answered = outcome.answered.saturating_add(1);
                 if self.order.pace.counts(arrival) {
@@ -223,18 +205,26 @@ impl Drive<'_> {
             }
         }
         if let Some(stream) = &mut self.stream {
-            any |= stream.hear(chunk, outcome)?;
+            stream.hear(chunk, outcome)?;
         }
-        Ok(any)
+        Ok(())
     }
 }
 
 impl Outcome {
     fn new() -> io::Result<Self> {
-        let histogram = || Histogram::new(3).map_err(io::Error::other);
-        let (waits, lateness) = (histogram()?, histogram()?);
+        let (waits, lateness) = (nanoseconds()?, nanoseconds()?);
         Ok(Self { answered: 0, waits, lateness, took: Duration::ZERO, streamed: 0 })
     }
+}
+
+/// Holds waits of up to a minute, which is longer than anybody is waited for.
+///
+/// # Errors
+///
+/// None: the bounds are good.
+pub fn nanoseconds() -> io::Result<Histogram<u64>> {
+    Histogram::new_with_bounds(1, 60_000_000_000, 3).map_err(io::Error::other)
 }
 
 fn nanos(duration: Duration) -> u64 {
@@ -245,4 +235,18 @@ fn nanos(duration: Duration) -> u64 {
 #[must_use]
 pub fn micros(histogram: &Histogram<u64>, percent: f64) -> f64 {
     super::number::float(histogram.value_at_percentile(percent)) / 1e3
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_wait_is_cut_short() {
+        let mut waits = Outcome::new().unwrap().waits;
+        waits.saturating_record(nanos(Duration::from_micros(80)));
+        assert!((micros(&waits, 50.0) - 80.0).abs() < 0.1);
+        waits.saturating_record(nanos(PATIENCE));
+        assert!((micros(&waits, 100.0) - 5e6).abs() < 5e3);
+    }
 }

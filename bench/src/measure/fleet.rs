@@ -207,6 +207,7 @@ impl Fleet<'_> {
     }
 
     fn pgbouncer(self, setting: Setting<'_>) -> Result<Proxy, String> {
+        check_pgbouncer(self.pgbouncer)?;
         let port = free_port()?;
         let path = |end: &str| self.host.folder.join(format!("pgbouncer-{}.{end}", setting.tag));
         let secret = match setting.entrance {
@@ -234,6 +235,10 @@ impl Fleet<'_> {
         let path = |end: &str| self.host.folder.join(format!("weir-{}.{end}", setting.tag));
         fs::write(path("yaml"), self.yaml(setting)).map_err(said)?;
         let (config, ports) = (path("yaml"), path("ports"));
+        if ports.exists() {
+            // Of one before it, by the same name.
+            fs::remove_file(&ports).map_err(said)?;
+        }
         let words =
             [text(self.weir)?, "serve", "-c", text(&config)?, "--ports-file", text(&ports)?];
         let mut service =
@@ -291,7 +296,7 @@ fn haproxy_cfg(port: u16, server: u16) -> String {
         "\
 global
     nbthread 1
-    maxconn 20000
+    maxconn 4000
 defaults
     mode tcp
     timeout connect 10s

@@ -2,10 +2,9 @@
 
 use std::fmt;
 
-use hdrhistogram::Histogram;
 use serde_json::json;
 
-use super::drive::{Order, Outcome, Pause, micros};
+use super::drive::{Order, Outcome, micros};
 use super::fleet::{Fleet, Proxy, Setting, Who};
 use super::grid::{Grid, order};
 use super::number::{float, line, shown};
@@ -42,7 +41,7 @@ pub fn section(fleet: Fleet<'_>, effort: Effort, accounts: u64) -> Section {
         }
     }
     let run = |proxy: &Proxy, asking, pace| {
-        let order = Order { asking, pace, clients: CLIENTS, accounts, pause: Pause::Spin };
+        let order = Order { asking, pace, clients: CLIENTS, accounts };
         pin::on("1", || drive::run(proxy.port, order, None).map_err(said))
     };
     let mut grid = Grid::default();
@@ -92,7 +91,7 @@ fn half_of_slowest(found: &[(Who, f64)]) -> u64 {
 
 /// The waits of all rounds: a round alone has too few for its rarest.
 fn tail(grid: &Grid<Key, Outcome>, key: Key) -> Option<f64> {
-    let mut all = Histogram::<u64>::new(3).ok()?;
+    let mut all = drive::nanoseconds().ok()?;
     for outcome in grid.runs(key) {
         all.add(&outcome.waits).ok()?;
     }
@@ -166,11 +165,11 @@ mod tests {
     }
 
     fn outcome(micros: &[u64]) -> Outcome {
-        let mut waits = Histogram::new(3).unwrap();
+        let mut waits = drive::nanoseconds().unwrap();
         for wait in micros {
             waits.record(wait.saturating_mul(1_000)).unwrap();
         }
-        let lateness = Histogram::new(3).unwrap();
+        let lateness = drive::nanoseconds().unwrap();
         Outcome { answered: 1, waits, lateness, took: Duration::from_secs(1), streamed: 0 }
     }
 

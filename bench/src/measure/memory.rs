@@ -51,7 +51,7 @@ pub fn section(fleet: Fleet<'_>, effort: Effort) -> Section {
     if let Err(why) = super::pin::raise_files() {
         faults.push(format!("the limit of open files could not be raised: {why}"));
     }
-    for round in 0..effort.rounds {
+    for round in 0..rounds(effort) {
         for who in order(&Who::PROXIES, round) {
             let counts = match who {
                 Who::PgBouncer | Who::Weir => effort.idle.to_vec(),
@@ -61,8 +61,13 @@ pub fn section(fleet: Fleet<'_>, effort: Effort) -> Section {
         }
     }
     faults.extend(grid.faults());
-    let json = grid.json(|bytes| json!({ "bytes_per_client": bytes }));
+    let json = grid.json(|bytes: &f64| json!({ "bytes_per_client": bytes }));
     Section { title: "Memory", markdown: markdown(&grid), json, faults }
+}
+
+/// Half of what times need: memory hardly varies, and crowds take long to gather.
+fn rounds(effort: Effort) -> u16 {
+    effort.rounds.div_ceil(2)
 }
 
 /// A new process for each: what an earlier crowd left behind would hide what this one takes.
@@ -160,7 +165,8 @@ fn markdown(grid: &Grid<Key, f64>) -> String {
         "Resident memory that each client adds, in KiB (1,024 bytes), over {FIRST} that came before; a \
          new process for each crowd, {:.1} s to settle. All have run a simple and a prepared query, so \
          that buffers were used once; no TLS. *Active*: {ACTIVE} clients in a transaction with a query \
-         running, so with a server each (pools of 250), and what a server costs is in it. The relay \
+         running, so with a server each (pools of 250), and what a server costs is in it. Half as many rounds \
+         as elsewhere: memory hardly varies, and crowds take long to gather. The relay \
          and HAProxy need a server for each client, idle or not: they are measured with {WITHOUT_POOL}.\n\n\
          | clients | through | KiB each | × PgBouncer |\n|---|---|---|---|\n",
         SETTLE.as_secs_f64()

@@ -4,6 +4,7 @@
 //! Each module makes one section of the report; all take the peers from
 //! [`fleet`] and speak the protocol themselves.
 
+pub mod closed;
 pub mod drive;
 pub mod fleet;
 pub mod grid;

@@ -5,7 +5,7 @@ use std::fmt;
 use hdrhistogram::Histogram;
 use serde_json::json;
 
-use super::drive::{Order, Pause, micros};
+use super::drive::{Order, micros};
 use super::fleet::{Fleet, Proxy, Setting, Who};
 use super::grid::{Grid, order};
 use super::keys::Keys;
@@ -162,13 +162,7 @@ fn beside(
         Streaming::Large => Some(request.as_slice()),
     };
     let pace = Pace::Open(Schedule::new(SMALL, effort.run));
-    let order = Order {
-        asking: Asking::Simple,
-        pace,
-        clients: SMALL_CLIENTS,
-        accounts,
-        pause: Pause::Spin,
-    };
+    let order = Order { asking: Asking::Simple, pace, clients: SMALL_CLIENTS, accounts };
     let outcome = pin::on("1", || drive::run(proxy.port, order, stream).map_err(said))?;
     let megabytes_per_second = float(outcome.streamed) / 1e6 / outcome.took.as_secs_f64();
     if streaming == Streaming::Large && outcome.streamed == 0 {
@@ -264,7 +258,7 @@ mod tests {
     fn waits_beside_a_stream_are_compared_to_those_without_a_proxy() {
         let mut small = Grid::default();
         let run = |wait: u64, megabytes_per_second| {
-            let mut waits = Histogram::new(3).unwrap();
+            let mut waits = drive::nanoseconds().unwrap();
             waits.record(wait * 1_000).unwrap();
             Ok(Waits { waits, megabytes_per_second })
         };

@@ -5,18 +5,17 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::drive::{Order, Pause};
+use super::closed::{self, Crowd};
 use super::fleet::{Fleet, Proxy, Setting, Who};
 use super::grid::{Grid, order};
 use super::number::{Series, float, median, shown};
-use super::pace::Pace;
 use super::process::{self, Thread};
 use super::query::Asking;
-use super::{Effort, drive, pin, said};
+use super::{Effort, pin, said};
 use crate::section::Section;
 
 /// Of each generator; there are two, so that each worker has many.
-const CLIENTS: usize = 32;
+const CLIENTS: u64 = 32;
 
 /// How workers are brought together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -170,24 +169,17 @@ fn sample(
     asking: Asking,
     (length, accounts): (Duration, u64),
 ) -> Result<Sample, String> {
-    let order = Order {
-        asking,
-        pace: Pace::Closed(length),
-        clients: CLIENTS,
-        accounts,
-        pause: Pause::Yield,
-    };
+    let crowd = Crowd { asking, clients: CLIENTS, accounts, length };
     let before = workers(running)?;
     // One generator for each process, or two for the only one.
     let ports: Vec<_> = running.proxies.iter().map(|proxy| proxy.port).cycle().take(2).collect();
     let answered = pin::on("0,1", || {
         std::thread::scope(|scope| {
-            let one = |port| scope.spawn(move || drive::run(port, order, None).map_err(said));
+            let one = |port| scope.spawn(move || closed::run(port, crowd).map_err(said));
             let threads: Vec<_> = ports.into_iter().map(one).collect();
             let ends =
                 threads.into_iter().map(|end| end.join().unwrap_or(Err("it panicked".to_owned())));
-            ends.map(|end| end.map(|outcome| (outcome.answered, outcome.took)))
-                .collect::<Result<Vec<_>, _>>()
+            ends.collect::<Result<Vec<_>, _>>()
         })
     })?;
     let after = workers(running)?;

@@ -177,7 +177,7 @@ mod tests {
     fn a_row_compares_within_rounds_and_joins_their_tails() {
         let key = |who| Key { asking: Asking::Simple, rate: 2_000, who };
         let mut grid = Grid::default();
-        for (direct, weir) in [(100, 110), (200, 220), (300, 330)] {
+        for (direct, weir) in [(300, 330), (100, 110), (200, 220)] {
             grid.add(key(Who::Direct), Ok(outcome(&[direct])));
             grid.add(key(Who::PgBouncer), Ok(outcome(&[weir * 2])));
             grid.add(key(Who::Weir), Ok(outcome(&[weir])));

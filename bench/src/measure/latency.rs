@@ -17,6 +17,9 @@ const CLIENTS: usize = 16;
 /// Arrivals a second that trouble nobody.
 const CALM: u64 = 2_000;
 
+/// A generator that is later than this, in microseconds, was not alone on its CPU.
+const LATE: f64 = 100.0;
+
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Key {
     asking: Asking,
@@ -128,6 +131,22 @@ fn markdown(grid: &Grid<Key, Outcome>, capacities: &[Capacity]) -> String {
     for key in grid.keys() {
         text.push_str(&row(grid, key));
     }
+    let late: Vec<_> = grid
+        .keys()
+        .flat_map(|key| grid.runs(key))
+        .map(|outcome| micros(&outcome.lateness, 99.0) > LATE)
+        .collect();
+    let count = late.iter().filter(|late| **late).count();
+    if count > 0 {
+        line(
+            &mut text,
+            format_args!(
+                "\nIn {count} of {} runs the generator itself was late by more than {LATE} µs (p99): \
+             somebody else had CPU 1, and their tails say little.",
+                late.len()
+            ),
+        );
+    }
     text
 }
 
@@ -184,6 +203,18 @@ mod tests {
         }
         let row = row(&grid, key(Who::Weir));
         assert_eq!(row, "| simple | 2000 | Weir | 220 | 20 | 220 | 0.50 | 330 | 0 |\n");
+    }
+
+    #[test]
+    fn a_generator_that_was_late_is_told() {
+        let key = Key { asking: Asking::Prepared, rate: 1, who: Who::Weir };
+        let mut grid = Grid::default();
+        let mut late = outcome(&[10]);
+        late.lateness.record(101_000).unwrap();
+        grid.add(key, Ok(outcome(&[10])));
+        assert!(!markdown(&grid, &[]).contains("the generator itself was late"));
+        grid.add(key, Ok(late));
+        assert!(markdown(&grid, &[]).contains("In 1 of 2 runs the generator itself was late"));
     }
 
     #[test]

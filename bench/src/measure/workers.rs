@@ -17,6 +17,10 @@ use crate::section::Section;
 /// Of each generator; there are two, so that each worker has many.
 const CLIENTS: u64 = 32;
 
+/// Servers of each process: enough for everybody, and as many as there are by default.
+const PLENTY: u16 = 100;
+const SCARCE: u16 = 20;
+
 /// How workers are brought together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Team {
@@ -26,41 +30,65 @@ enum Team {
     Two,
     /// Two processes with one each, one on each CPU: they share nothing but the machine.
     Apart,
+    /// As `One`, and clients wait for servers.
+    OneScarce,
+    /// As `Two`, and the workers compete for servers.
+    TwoScarce,
 }
 
 impl Team {
-    const ALL: [Self; 3] = [Self::One, Self::Two, Self::Apart];
+    const ALL: [Self; 5] = [Self::One, Self::Two, Self::Apart, Self::OneScarce, Self::TwoScarce];
 
+    /// Names of its processes.
     fn processes(self) -> &'static [&'static str] {
         match self {
             Self::One => &["one"],
             Self::Two => &["two"],
             Self::Apart => &["apart-0", "apart-1"],
+            Self::OneScarce => &["one-scarce"],
+            Self::TwoScarce => &["two-scarce"],
         }
     }
 
     fn workers_of_each(self) -> u16 {
         match self {
-            Self::One | Self::Apart => 1,
-            Self::Two => 2,
+            Self::One | Self::Apart | Self::OneScarce => 1,
+            Self::Two | Self::TwoScarce => 2,
+        }
+    }
+
+    fn servers_of_each(self) -> u16 {
+        match self {
+            Self::One | Self::Two | Self::Apart => PLENTY,
+            Self::OneScarce | Self::TwoScarce => SCARCE,
         }
     }
 
     fn workers(self) -> f64 {
         match self {
-            Self::One => 1.0,
-            Self::Two | Self::Apart => 2.0,
+            Self::One | Self::OneScarce => 1.0,
+            Self::Two | Self::Apart | Self::TwoScarce => 2.0,
+        }
+    }
+
+    /// The one worker that it is compared to.
+    fn alone(self) -> Self {
+        match self {
+            Self::One | Self::Two | Self::Apart => Self::One,
+            Self::OneScarce | Self::TwoScarce => Self::OneScarce,
         }
     }
 }
 
 impl fmt::Display for Team {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::One => "one worker",
-            Self::Two => "two workers",
-            Self::Apart => "two processes with one each",
-        })
+        match self {
+            Self::One => f.write_str("one worker"),
+            Self::Two => f.write_str("two workers"),
+            Self::Apart => f.write_str("two processes with one each"),
+            Self::OneScarce => write!(f, "one worker, {SCARCE} servers"),
+            Self::TwoScarce => write!(f, "two workers, {SCARCE} servers"),
+        }
     }
 }
 
@@ -141,8 +169,8 @@ fn free(proxy: &Proxy) -> Result<u16, String> {
 fn start(fleet: Fleet<'_>, team: Team, server: u16) -> Result<Running, String> {
     let mut proxies = Vec::new();
     for tag in team.processes() {
-        let workers = team.workers_of_each();
-        let setting = Setting { tag, workers, only: Some(server), ..Setting::usual("") };
+        let (workers, servers) = (team.workers_of_each(), team.servers_of_each());
+        let setting = Setting { tag, workers, servers, only: Some(server), ..Setting::usual("") };
         let proxy = fleet.start(Who::Weir, setting)?;
         free(&proxy)?;
         proxies.push(proxy);
@@ -208,7 +236,9 @@ fn markdown(grid: &Grid<Key, Sample>) -> String {
          second of its own CPU time, while another works beside it. *Worth*: that number, times the \
          workers, over that of one worker, pair by pair: 2.00 if they don't hinder each other at all. \
          Two processes share nothing but the machine: what they lose, caches and memory take, and what two \
-         workers of one process lose beyond them (*× apart*) is Weir's own.\n\n\
+         workers of one process lose beyond them (*× apart*) is Weir's own. A process may have {PLENTY} \
+         servers, so that no client waits for one; in the last rows, {SCARCE} for all clients, which is \
+         the default: there, workers compete for servers.\n\n\
          | asked | Weir | tps | workers' CPU used | txn per CPU second | worth | × apart |\n\
          |---|---|---|---|---|---|---|\n"
     );
@@ -224,14 +254,14 @@ fn row(grid: &Grid<Key, Sample>, key: Key) -> String {
     let tps = grid.series(key, |sample| Some(sample.per_second));
     let apart = match key.team {
         Team::Two => own.ratio_to(&capacity(Team::Apart)),
-        Team::One | Team::Apart => None,
+        Team::One | Team::Apart | Team::OneScarce | Team::TwoScarce => None,
     };
     format!(
         "| {key} | {} | {} | {} | {} | {} |\n",
         shown(tps.median(), 0),
         busy(grid, key),
         shown(own.median(), 0),
-        shown(scaling(&own, &capacity(Team::One), key.team.workers()), 2),
+        shown(scaling(&own, &capacity(key.team.alone()), key.team.workers()), 2),
         shown(apart, 2),
     )
 }
@@ -259,6 +289,8 @@ mod tests {
         add(Team::One, 80_000.0, &[0.8]);
         add(Team::Two, 90_000.0, &[0.4, 0.6]);
         add(Team::Apart, 76_000.0, &[0.4, 0.4]);
+        add(Team::OneScarce, 50_000.0, &[1.0]);
+        add(Team::TwoScarce, 40_000.0, &[0.5, 0.5]);
         grid
     }
 
@@ -273,6 +305,8 @@ mod tests {
             "| simple | two workers | 90000 | 40 % + 60 % | 90000 | 1.80 | 0.95 |\n"
         );
         assert!(row(Team::Apart).contains("| 95000 | 1.90 | – |"), "{}", row(Team::Apart));
+        // Not compared to a worker with servers for everybody.
+        assert!(row(Team::TwoScarce).contains("| 40000 | 1.60 | – |"), "{}", row(Team::TwoScarce));
     }
 
     #[test]

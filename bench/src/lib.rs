@@ -2,6 +2,7 @@
 
 pub mod cpu;
 pub mod machine;
+pub mod measure;
 pub mod peers;
 pub mod pgbench;
 pub mod plot;

@@ -96,6 +96,12 @@ impl Host<'_> {
 }
 
 impl Service {
+    /// Its process id.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// What it and its children used so far.
     ///
     /// # Errors

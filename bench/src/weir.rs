@@ -65,7 +65,7 @@ impl Weir {
 }
 
 /// The ports in the file that `weir serve --ports-file` writes: for clients, for the HTTP API.
-fn read_ports(file: &str) -> Option<(u16, u16)> {
+pub(crate) fn read_ports(file: &str) -> Option<(u16, u16)> {
     let ports: serde_json::Value = serde_json::from_str(file).ok()?;
     let port = |key| ports.get(key)?.as_u64()?.try_into().ok();
     Some((port("sql")?, port("admin")?))

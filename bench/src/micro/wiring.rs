@@ -59,7 +59,8 @@ fn walk(reply: &[u8]) -> usize {
 fn parse(mut rest: &[u8]) -> usize {
     let mut understood = 0_usize;
     while let Ok(Some((frame, after))) = next_frame(rest, MAX) {
-        understood = understood.saturating_add(usize::from(black_box(parse_frontend(&frame)).is_ok()));
+        understood =
+            understood.saturating_add(usize::from(black_box(parse_frontend(&frame)).is_ok()));
         rest = after;
     }
     understood

@@ -3,12 +3,17 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread;
+use std::time::Duration;
 
 use weir_bench::service::{Host, Service};
 use weir_bench::weir::text;
 
 /// How often ten seconds are waited for a program to start: under valgrind it takes a few.
 const PATIENCE: u32 = 6;
+
+/// How often a thread is looked for.
+const TRIES: u32 = 20;
 
 /// A running program; killed when dropped.
 #[derive(Debug)]
@@ -34,8 +39,8 @@ impl Callgrind {
         let out = format!("--callgrind-out-file={}/out", folder.display());
         let prefix = format!("--vgdb-prefix={}/vgdb", folder.display());
         let under = ["env", "-i", &path, "LC_ALL=C", "valgrind", "--tool=callgrind"];
-        // One file for each thread; nothing in them but sums and functions.
-        let how = ["--separate-threads=yes", "--dump-line=no", &out, &prefix];
+        // One file for each thread.
+        let how = ["--separate-threads=yes", &out, &prefix];
         let words: Vec<_> = [under.as_slice(), &how, words].concat();
         let host = Host { folder, placement: weir_bench::cpu::Placement::Free };
         let service = host.start("valgrind", None, &words).map_err(said)?;
@@ -67,13 +72,19 @@ impl Callgrind {
     ///
     /// There is no such thread, or valgrind does not answer.
     pub(crate) fn thread(&self, name: &str) -> Result<u32, String> {
-        self.ask(&["v.info", "scheduler"])?;
-        let threads = threads(&self.service.said());
-        let named = threads.into_iter().find(|(_, task)| {
-            let called = fs::read_to_string(format!("/proc/{task}/comm"));
-            called.is_ok_and(|called| called.trim() == name)
-        });
-        named.map(|(number, _)| number).ok_or_else(|| format!("no thread is called {name}"))
+        let mut seen = Vec::new();
+        // A thread gives itself its name, a moment after it was started.
+        for _ in 0..TRIES {
+            seen = threads(&self.ask(&["v.info", "scheduler"])?);
+            for (number, task) in &seen {
+                let called = fs::read_to_string(format!("/proc/{task}/comm")).unwrap_or_default();
+                if called.trim() == name {
+                    return Ok(*number);
+                }
+            }
+            thread::sleep(Duration::from_millis(100));
+        }
+        Err(format!("no thread is called {name}; there are {seen:?}"))
     }
 
     /// The instructions that the thread ran since this was asked last.
@@ -100,28 +111,28 @@ impl Callgrind {
         found.ok_or_else(|| format!("callgrind counted nothing for thread {thread}"))
     }
 
-    /// Sends a command to valgrind's own server; returns when it was carried out.
-    fn ask(&self, words: &[&str]) -> Result<(), String> {
+    /// Sends a command to valgrind's own server; returns the answer, when it was carried out.
+    fn ask(&self, words: &[&str]) -> Result<String, String> {
         let prefix = format!("--vgdb-prefix={}", text(&self.folder.join("vgdb"))?);
         // A process that sleeps is woken by ptrace, which a container may forbid: then this would wait for ever.
         let output = Command::new("timeout").args(["30", "vgdb", &prefix]).args(words).output();
         let output = output.map_err(said)?;
         if output.status.success() {
-            return Ok(());
+            return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
         }
         let heard = String::from_utf8_lossy(&output.stderr).trim().to_owned();
         Err(format!("vgdb {}: {} {heard}; is ptrace allowed?", words.join(" "), output.status))
     }
 }
 
-/// Valgrind's numbers of all threads and the system's, out of what `v.info scheduler` wrote into its log.
-fn threads(log: &str) -> Vec<(u32, u32)> {
+/// Valgrind's numbers of all threads and the system's, out of the answer to `v.info scheduler`.
+fn threads(answer: &str) -> Vec<(u32, u32)> {
     let thread = |line: &str| {
         let (number, rest) = line.strip_prefix("Thread ")?.split_once(':')?;
         let (_, task) = rest.split_once("(lwpid ")?;
         Some((number.parse().ok()?, task.strip_suffix(')')?.parse().ok()?))
     };
-    log.lines().filter_map(thread).collect()
+    answer.lines().filter_map(thread).collect()
 }
 
 /// The sum of one thread's file.
@@ -139,7 +150,7 @@ mod tests {
 
     #[test]
     fn threads_are_found_amid_their_stacks() {
-        let log = "\
+        let answer = "\
 sched status:
   running_tid=0
 
@@ -149,7 +160,7 @@ Thread 1: status = VgTs_WaitSys syscall 232 (lwpid 12855)
 Thread 2: status = VgTs_WaitSys syscall 232 (lwpid 12859)
 ==12855==    by 0x4A4DB4F: clone (clone.S:100)
 ";
-        assert_eq!(threads(log), [(1, 12_855), (2, 12_859)]);
+        assert_eq!(threads(answer), [(1, 12_855), (2, 12_859)]);
         assert_eq!(threads("Thread 1: gone"), []);
     }
 

@@ -92,7 +92,11 @@ fn judge(baseline: &Baseline, facts: &Facts, rows: &[Row]) -> bool {
 fn facts(stage: &Stage) -> Outcome<Facts> {
     let version = |program: &str| machine::version(File::new(program));
     Ok(vec![
-        ("counted", "Ir of valgrind's callgrind: instructions in user space, without the kernel's".to_owned()),
+        (
+            "counted",
+            "Ir of valgrind's callgrind: instructions in user space, without the kernel's"
+                .to_owned(),
+        ),
         ("rustc", version("rustc").unwrap_or_else(|| "unknown".to_owned())),
         ("valgrind", version("valgrind").ok_or("valgrind is missing")?),
         ("libc", version("ldd").unwrap_or_else(|| "unknown".to_owned())),
@@ -117,9 +121,8 @@ fn built_for() -> String {
     let output = Command::new("rustc").args(["--print", "cfg"]).output();
     let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
     let text = text.unwrap_or_default();
-    let feature = |line: &str| {
-        Some(line.strip_prefix("target_feature=\"")?.strip_suffix('"')?.to_owned())
-    };
+    let feature =
+        |line: &str| Some(line.strip_prefix("target_feature=\"")?.strip_suffix('"')?.to_owned());
     text.lines().filter_map(feature).collect::<Vec<_>>().join(" ")
 }
 

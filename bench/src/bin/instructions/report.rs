@@ -29,7 +29,10 @@ const PROMISES: [(&str, &[(i64, &str)]); 7] = [
         "named statements: prepared remap",
         &[(1, "path: prepared"), (-1, "path: unnamed, parsed once")],
     ),
-    ("a text that was never seen: class cache miss", &[(1, "path: simple, new text"), (-1, "path: simple")]),
+    (
+        "a text that was never seen: class cache miss",
+        &[(1, "path: simple, new text"), (-1, "path: simple")],
+    ),
     ("TLS to the client", &[(1, "path: simple, TLS"), (-1, "path: simple")]),
     (
         "a write: LSN ticket, and its answer's arrival",
@@ -129,7 +132,9 @@ mod tests {
 
     #[test]
     fn every_promise_is_told_by_rows_that_exist() {
-        let known = |name: &str| crate::path::Path::ALL.iter().any(|p| name == format!("path: {}", p.name()));
+        let known = |name: &str| {
+            crate::path::Path::ALL.iter().any(|p| name == format!("path: {}", p.name()))
+        };
         for (promise, terms) in PROMISES {
             assert!(terms.iter().all(|(_, name)| known(name)), "{promise}");
         }

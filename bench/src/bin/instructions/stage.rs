@@ -121,7 +121,12 @@ impl Stage {
         batches.sort_unstable();
         let median = batches.get(BATCHES / 2).copied().ok_or("no batch")?;
         let unsteady = path.unsteady();
-        Ok(Row { name: format!("path: {}", path.name()), instructions: median, unit: path.unit(), unsteady })
+        Ok(Row {
+            name: format!("path: {}", path.name()),
+            instructions: median,
+            unit: path.unit(),
+            unsteady,
+        })
     }
 
     /// The worker has answered, but may still be busy with what comes behind an answer.

@@ -35,6 +35,7 @@ test: test-deps ## All tests: unit, end to end on real clusters, PostgreSQL's ow
 	cargo test --locked --workspace --doc
 	scripts/regress.sh
 	scripts/oracle.sh
+	scripts/instructions.sh
 	$(MAKE) deploy-check
 
 .PHONY: regress
@@ -81,8 +82,15 @@ arch: ## Check who may know whom, and that the checker notices (scripts/arch.sh)
 MICROBENCH ?=
 
 .PHONY: microbench
-microbench: ## What scanning and classifying SQL costs, average and hostile
-	cargo bench --locked -p weir-bench --bench sql -- $(MICROBENCH)
+microbench: ## What reading SQL costs, average and hostile, and each step of a cycle that needs no I/O
+	cargo bench --locked -p weir-bench --bench path --bench sql -- $(MICROBENCH)
+
+# make instructions INSTRUCTIONS=--update: options of target/release/instructions.
+INSTRUCTIONS ?=
+
+.PHONY: instructions
+instructions: test-deps ## Count instructions per transaction; fails 5 % above the baseline (part of `make test`)
+	scripts/instructions.sh $(INSTRUCTIONS)
 
 .PHONY: bench
 bench: bench-deps ## pgbench through Weir and its peers, in one run of about 12 minutes

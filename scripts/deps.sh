@@ -283,6 +283,9 @@ case "${1:-}" in
     need bzip2 bzip2
     install_packages
     packages=()
+    need valgrind valgrind
+    (install_packages) || say "NO VALGRIND: see above; instructions will not be counted"
+    packages=()
     driver_runtimes
     driver_packages python requirements.txt
     newer_postgres

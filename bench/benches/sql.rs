@@ -11,25 +11,12 @@ use std::time::Duration;
 use criterion::{BenchmarkId, Criterion, Throughput};
 use sql::{Catalog, CatalogBuilder, Classifier, Persistence, RelationKind, Scanner};
 use weir_bench::machine;
+use weir_bench::texts::{AVERAGE, PRIMARY_KEY, SHORT, TABLES, UPSERT};
 
 const HALF_A_SECOND: Duration = Duration::from_millis(500);
 
 /// The name of what is done for a statement that is in the cache.
 const LOOK_UP: &str = "60 bytes and a look-up";
-
-/// What a client sends again and again; 60 bytes.
-const SHORT: &str = "SELECT id, name, price FROM products WHERE category = 'book'";
-
-const PRIMARY_KEY: &str = "SELECT abalance FROM pgbench_accounts WHERE aid = $1";
-
-const AVERAGE: &str = "SELECT o.id, o.placed_at, o.total, c.name FROM orders o JOIN customers c ON c.id = o.customer_id \
-     WHERE o.status = $1 AND o.placed_at > now() - interval '7 days' ORDER BY o.placed_at DESC LIMIT 20";
-
-const UPSERT: &str = "INSERT INTO counters (name, day, hits) VALUES ($1, $2, 1) \
-     ON CONFLICT (name, day) DO UPDATE SET hits = counters.hits + excluded.hits RETURNING hits";
-
-const TABLES: &[&str] =
-    &["products", "pgbench_accounts", "orders", "customers", "counters", "line_items", "addresses"];
 
 /// What an object-relational mapper writes for an order with all that belongs to it.
 fn mapped() -> String {

@@ -15,21 +15,23 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use testkit::{Binaries, Cluster};
 use weir_bench::cpu::{Meter, Placement};
 use weir_bench::machine::{self, Facts};
-use weir_bench::peers::{Name, Peer, Stage};
+use weir_bench::measure::fleet::{self, Fleet};
+use weir_bench::measure::{self, Effort, Part};
+use weir_bench::peers::{Name, Peer, Stage, pgbouncer};
 use weir_bench::pgbench::{Pgbench, Target};
-use weir_bench::section::Report;
+use weir_bench::section::{Report, Section};
 use weir_bench::service::{Host, Scratch};
-use weir_bench::weir::USER;
+use weir_bench::weir::{USER, beside};
 
 use args::Args;
 use closed::ClosedLoop;
 
-/// Enough for peers without a pool, which have a server for each client.
-const MAX_CONNECTIONS: &str = "400";
+/// Accounts at pgbench's scale factor 1.
+const ACCOUNTS: u64 = 100_000;
 
 fn main() -> ExitCode {
     match run(&Args::parse().meant()) {
@@ -52,8 +54,7 @@ fn run(args: &Args) -> Result<bool, Box<dyn Error>> {
     let program = Binaries::find()?.program("pgbench");
     let pgbench = Pgbench::new(program, args.scale, scratch.path())?;
     tell("starting a primary and two replicas");
-    let builder = Cluster::builder().replicas(2).trust();
-    let cluster = builder.setting("max_connections", MAX_CONNECTIONS).start()?;
+    let cluster = fleet::cluster()?;
     fill(&cluster, &pgbench)?;
     let (mut peers, missing) = gather(Stage {
         cluster: &cluster,
@@ -69,12 +70,28 @@ fn run(args: &Args) -> Result<bool, Box<dyn Error>> {
     let closed = ClosedLoop { args, pgbench: &pgbench, meter }.measure(&mut peers, missing);
     // What is measured next shall not share the machine with them.
     drop(peers);
-    let sections = vec![report::section(&closed, &file_name(&plot))];
+    let mut sections = vec![report::section(&closed, &file_name(&plot))];
+    sections.extend(beyond_pgbench(args, &cluster, Host { folder: scratch.path(), placement })?);
     let report = Report { title: "Weir beside its peers", facts, sections };
     save(&stem, &report)?;
     std::fs::write(&plot, report::plot(&closed.table))?;
     tell(&format!("kept in {}.{{md,json,svg}}", stem.display()));
     Ok(report.is_whole())
+}
+
+/// What pgbench can't tell, in front of the same cluster.
+fn beyond_pgbench(args: &Args, cluster: &Cluster, host: Host<'_>) -> Result<Vec<Section>, String> {
+    let weir = args.weir.clone().map_or_else(|| beside("weir"), Ok)?;
+    let pgbouncer =
+        args.pgbouncer.clone().map_or_else(|| pgbouncer::newest_to_run(host.folder), Ok)?;
+    let fleet = Fleet { cluster, host, weir: &weir, pgbouncer: &pgbouncer };
+    let effort = if args.quick { Effort::quick() } else { Effort::full() };
+    let accounts = u64::from(args.scale).saturating_mul(ACCOUNTS);
+    let measure = |part: &Part| {
+        tell(&format!("measuring {part:?}"));
+        measure::section(*part, fleet, effort, accounts)
+    };
+    Ok(Part::value_variants().iter().map(measure).collect())
 }
 
 fn fill(cluster: &Cluster, pgbench: &Pgbench) -> Result<(), Box<dyn Error>> {

@@ -55,7 +55,7 @@ fn decided(name: &str, class: Class, nodes: u32) -> Work {
         draw = draw.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let ask = Ask {
             class,
-            why: Why::Empty,
+            why: Why::Prepared,
             wishes: &wishes,
             route_from: RouteFrom::Config,
             fence: FenceState::Open,

@@ -38,7 +38,9 @@ pub(crate) fn measure(scratch: &Scratch) -> Outcome<Vec<Row>> {
         let once = worker.count(MAIN)?;
         asked.run(index, TIMES.saturating_mul(2))?;
         let twice = worker.count(MAIN)?;
-        let instructions = twice.saturating_sub(once).checked_div(TIMES).unwrap_or(0);
+        // Rounded: a hair more or less would else be a whole instruction.
+        let more = twice.saturating_sub(once).saturating_add(TIMES / 2);
+        let instructions = more.checked_div(TIMES).unwrap_or(0);
         rows.push(Row { name: work.name, instructions, unit: "call", unsteady: None });
     }
     Ok(rows)

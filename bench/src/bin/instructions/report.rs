@@ -20,7 +20,7 @@ pub(crate) struct Row {
 }
 
 /// A promise and the rows, added or taken away, that tell what it costs.
-const PROMISES: [(&str, &[(i64, &str)]); 7] = [
+const PROMISES: [(&str, &[(i64, &str)]); 8] = [
     (
         "extended protocol: Parse and Describe of a known text",
         &[(1, "path: extended"), (-1, "path: unnamed, parsed once")],
@@ -35,8 +35,12 @@ const PROMISES: [(&str, &[(i64, &str)]); 7] = [
     ),
     ("TLS to the client", &[(1, "path: simple, TLS"), (-1, "path: simple")]),
     (
-        "a write: LSN ticket, and its answer's arrival",
-        &[(1, "path: write"), (-1, "path: simple, hinted to the primary")],
+        "a write instead of a read: takes an LSN ticket, but chooses no replica",
+        &[(1, "path: write"), (-1, "path: simple")],
+    ),
+    (
+        "a read sent to the primary by a hint",
+        &[(1, "path: simple, hinted to the primary"), (-1, "path: simple")],
     ),
     (
         "read right behind a write: fence, wait, guard",
@@ -88,8 +92,8 @@ fn cost(rows: &[Row], terms: &[(i64, &str)]) -> Option<i64> {
 
 fn formula(terms: &[(i64, &str)]) -> String {
     let name = |name: &str| name.trim_start_matches("path: ").to_owned();
-    let mut words = terms.iter().map(|(_, term)| format!("`{}`", name(term)));
-    words.by_ref().collect::<Vec<_>>().join(" − ")
+    let words = terms.iter().map(|(_, term)| format!("`{}`", name(term)));
+    words.collect::<Vec<_>>().join(" − ")
 }
 
 /// What failed, and what should be renewed; empty when all is as it was.

@@ -16,9 +16,9 @@ use crate::path::Path;
 use crate::report::Row;
 use crate::{Outcome, tell};
 
-/// Batches of a row; the median counts, since now and then something else wakes the worker: a probe's
-/// news, or its walk over all sessions.
-const BATCHES: usize = 5;
+/// Batches of a row; the least counts: what else wakes the worker now and then, a probe's news or its
+/// walk over all sessions, only adds.
+const BATCHES: usize = 7;
 
 /// Before these all is warm: servers are open, classes cached.
 const WARM_UP: u32 = 50;
@@ -105,34 +105,33 @@ impl Stage {
             Ok(())
         };
         run(WARM_UP.min(path.batch()))?;
-        self.settle();
+        settle();
         self.weir.count(self.worker)?;
-        let mut batches = Vec::new();
+        let mut least = u64::MAX;
         for _ in 0..BATCHES {
             run(path.batch())?;
-            self.settle();
-            let units = path.batch().saturating_mul(path.units());
-            batches.push(self.weir.count(self.worker)?.checked_div(units.into()).unwrap_or(0));
+            settle();
+            least = least.min(self.weir.count(self.worker)?);
         }
+        let units = u64::from(path.batch().saturating_mul(path.units()));
         let route = client.last_route()?;
         if !route.starts_with(path.route()) {
             return Err(format!("{} went elsewhere: {route}", path.name()).into());
         }
-        batches.sort_unstable();
-        let median = batches.get(BATCHES / 2).copied().ok_or("no batch")?;
+        let instructions = least.checked_div(units).ok_or("a batch of nothing")?;
         let unsteady = path.unsteady();
         Ok(Row {
             name: format!("path: {}", path.name()),
-            instructions: median,
+            instructions,
             unit: path.unit(),
             unsteady,
         })
     }
+}
 
-    /// The worker has answered, but may still be busy with what comes behind an answer.
-    fn settle(&self) {
-        std::thread::sleep(Duration::from_millis(20));
-    }
+/// The worker has answered, but may still be busy with what comes behind an answer.
+fn settle() {
+    std::thread::sleep(Duration::from_millis(20));
 }
 
 /// Makes a certificate for Weir, and what trusts it.

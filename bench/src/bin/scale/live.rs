@@ -9,7 +9,7 @@ use testkit::Cluster;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep};
-use weir_bench::cpu::{Meter, Placement, Used};
+use weir_bench::cpu::{Meter, Placement, Reading, Used};
 use weir_bench::service::Host;
 use weir_bench::weir::{USER, Weir};
 
@@ -73,14 +73,14 @@ impl Rig {
         sleep(WARM_UP).await;
         let (start, used, answers) = (Instant::now(), self.used()?, crowd.answers());
         sleep(Duration::from_secs(seconds.into())).await;
-        let (used, asked) = (self.used()?.since(used), crowd.answers().saturating_sub(answers));
+        let (used, asked) = (self.used()?.since(&used), crowd.answers().saturating_sub(answers));
         let took = start.elapsed();
         self.clients.extend(crowd.rest().await?);
         Cost::of(used, asked, took)
     }
 
-    fn used(&mut self) -> Result<Used, String> {
-        self.weir.service.used(self.meter)
+    fn used(&mut self) -> Result<Reading, String> {
+        self.weir.service.read(self.meter)
     }
 
     /// CPU time while nobody asks anything, milliseconds in a second.
@@ -88,7 +88,7 @@ impl Rig {
         sleep(WARM_UP).await;
         let (start, used) = (Instant::now(), self.used()?);
         sleep(REST).await;
-        let used = self.used()?.since(used);
+        let used = self.used()?.since(&used);
         Ok((used.user + used.system) * 1e3 / start.elapsed().as_secs_f64())
     }
 
@@ -217,7 +217,7 @@ pub(crate) async fn statements(
             client.talk(&ask(number)).await?;
         }
         let asked = u64::try_from(part).unwrap_or(u64::MAX);
-        let cost = Cost::of(rig.used()?.since(used), asked, start.elapsed())?;
+        let cost = Cost::of(rig.used()?.since(&used), asked, start.elapsed())?;
         rows.push(vec![number(to), rig.resident()? / 1024.0, cost.per_second, cost.cpu]);
     }
     Ok(rows)

@@ -116,8 +116,8 @@ impl Path {
     /// How many of its requests make a batch.
     pub(crate) fn batch(self) -> u32 {
         match self {
-            Self::Large => 20,
-            Self::Pipelined => 50,
+            Self::Large => 4,
+            Self::Pipelined => 6,
             Self::Simple
             | Self::Extended
             | Self::Bound
@@ -126,7 +126,7 @@ impl Path {
             | Self::Tls
             | Self::OnPrimary
             | Self::Write
-            | Self::ReadBehindWrite => 200,
+            | Self::ReadBehindWrite => 60,
         }
     }
 

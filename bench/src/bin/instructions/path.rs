@@ -99,6 +99,7 @@ impl Path {
     /// Why it is shown and not judged, if so.
     pub(crate) fn unsteady(self) -> Option<&'static str> {
         match self {
+            Self::Large => Some("the kernel cuts it into reads as it likes"),
             Self::ReadBehindWrite => Some("waits for the LSN clock and the replica"),
             Self::Simple
             | Self::Extended
@@ -107,7 +108,6 @@ impl Path {
             | Self::Pipelined
             | Self::NewText
             | Self::Tls
-            | Self::Large
             | Self::OnPrimary
             | Self::Write => None,
         }

@@ -99,6 +99,7 @@ impl Path {
     /// Why it is shown and not judged, if so.
     pub(crate) fn unsteady(self) -> Option<&'static str> {
         match self {
+            Self::Large => Some("the kernel cuts it into reads as it likes"),
             Self::ReadBehindWrite => Some("waits for the LSN clock and the replica"),
             Self::Simple
             | Self::Extended
@@ -107,7 +108,6 @@ impl Path {
             | Self::Pipelined
             | Self::NewText
             | Self::Tls
-            | Self::Large
             | Self::OnPrimary
             | Self::Write => None,
         }
@@ -116,8 +116,8 @@ impl Path {
     /// How many of its requests make a batch.
     pub(crate) fn batch(self) -> u32 {
         match self {
-            Self::Large => 20,
-            Self::Pipelined => 50,
+            Self::Large => 4,
+            Self::Pipelined => 6,
             Self::Simple
             | Self::Extended
             | Self::Bound
@@ -126,7 +126,7 @@ impl Path {
             | Self::Tls
             | Self::OnPrimary
             | Self::Write
-            | Self::ReadBehindWrite => 200,
+            | Self::ReadBehindWrite => 60,
         }
     }
 

@@ -18,7 +18,7 @@ use crate::{Outcome, tell};
 
 /// Batches of a row; the least counts: what else wakes the worker now and then, a probe's news or its
 /// walk over all sessions, only adds.
-const BATCHES: usize = 7;
+const BATCHES: usize = 15;
 
 /// Before these all is warm: servers are open, classes cached.
 const WARM_UP: u32 = 50;

@@ -2,12 +2,14 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
 use crate::cpu::{Meter, Placement, Reading};
+use crate::weir::{beside, text};
 
 /// How often something awaited is looked at, and how often at most (10 s).
 const STEP: Duration = Duration::from_millis(20);
@@ -92,6 +94,31 @@ impl Host<'_> {
         let stdout = stderr.try_clone()?;
         let child = command.stdin(Stdio::null()).stdout(stdout).stderr(stderr).spawn()?;
         Ok(Service { child, log, end })
+    }
+}
+
+impl Host<'_> {
+    /// Starts a program of this workspace that prints where it listens, and waits until it did.
+    ///
+    /// # Errors
+    ///
+    /// It was not built, or ended; a sentence for people.
+    pub fn start_listening(
+        self,
+        program: &str,
+        name: &str,
+        words: &[&str],
+    ) -> Result<(Service, u16), String> {
+        let path = beside(program)?;
+        let words: Vec<_> = std::iter::once(text(&path)?).chain(words.iter().copied()).collect();
+        let mut service = self.start(name, None, &words).map_err(|error| error.to_string())?;
+        let log = self.folder.join(format!("{name}.log"));
+        let port = service.wait(|| {
+            let said = fs::read_to_string(&log).map_err(|error| error.to_string())?;
+            let address = said.lines().next().and_then(|line| line.parse::<SocketAddr>().ok());
+            address.map(|address| address.port()).ok_or_else(|| "it named no port".to_owned())
+        })?;
+        Ok((service, port))
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use testkit::Cluster;
+use testkit::{Cluster, Node};
 
 use crate::machine;
 use crate::service::{Host, Service};
@@ -35,10 +35,10 @@ impl Weir {
         host: Host<'_>,
         cluster: &Cluster,
     ) -> Result<Self, String> {
-        Self::start_with(program, host, &yaml(cluster))
+        Self::start_with(program, host, ("weir", &yaml(cluster)))
     }
 
-    /// Starts it with a configuration of the caller's.
+    /// Starts it with a configuration of the caller's; two at once need two names.
     ///
     /// # Errors
     ///
@@ -46,16 +46,20 @@ impl Weir {
     pub fn start_with(
         program: Option<&Path>,
         host: Host<'_>,
-        configuration: &str,
+        (name, configuration): (&str, &str),
     ) -> Result<Self, String> {
         let program = program.map_or_else(|| beside("weir"), |given| Ok(given.to_owned()))?;
         let version = machine::version(&program)
             .ok_or_else(|| format!("{} is missing (make builds it)", program.display()))?;
-        let config = host.folder.join("weir.yaml");
-        let ports = host.folder.join("weir.ports");
+        let config = host.folder.join(format!("{name}.yaml"));
+        let ports = host.folder.join(format!("{name}.ports"));
         fs::write(&config, configuration).map_err(said)?;
+        if ports.exists() {
+            // Of one before it, by the same name.
+            fs::remove_file(&ports).map_err(said)?;
+        }
         let words = [text(&program)?, "serve", "-c", text(&config)?, "--ports-file", text(&ports)?];
-        let mut service = host.start("weir", None, &words).map_err(said)?;
+        let mut service = host.start(name, None, &words).map_err(said)?;
         let (port, admin) = service.wait(|| {
             let said = fs::read_to_string(&ports).map_err(said)?;
             read_ports(&said).ok_or_else(|| format!("its ports file says {said:?}"))
@@ -65,20 +69,23 @@ impl Weir {
 }
 
 /// The ports in the file that `weir serve --ports-file` writes: for clients, for the HTTP API.
-pub(crate) fn read_ports(file: &str) -> Option<(u16, u16)> {
+#[must_use]
+pub fn read_ports(file: &str) -> Option<(u16, u16)> {
     let ports: serde_json::Value = serde_json::from_str(file).ok()?;
     let port = |key| ports.get(key)?.as_u64()?.try_into().ok();
     Some((port("sql")?, port("admin")?))
 }
 
+/// A cluster's nodes, as the configuration lists them.
+#[must_use]
+pub fn nodes(cluster: &Cluster) -> String {
+    let node = |node: &Node| {
+        format!("{{ name: {}, host: {}, port: {} }}", node.name(), node.host(), node.port())
+    };
+    cluster.nodes().iter().map(node).collect::<Vec<_>>().join(", ")
+}
+
 fn yaml(cluster: &Cluster) -> String {
-    let nodes: Vec<_> = cluster
-        .nodes()
-        .iter()
-        .map(|node| {
-            format!("{{ name: {}, host: {}, port: {} }}", node.name(), node.host(), node.port())
-        })
-        .collect();
     format!(
         "\
 listen: 127.0.0.1:0
@@ -93,7 +100,7 @@ clusters:
 databases: {{ \"*\": {{ cluster: main }} }}
 log: {{ level: warn }}
 ",
-        nodes.join(", ")
+        nodes(cluster)
     )
 }
 

@@ -1,10 +1,8 @@
 //! Peers in other settings than those of the closed loop: with passwords, many
 //! clients, more servers or workers, in front of another server.
 
-use std::fmt;
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::os::unix::fs::MetadataExt;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 
 use testkit::Cluster;
@@ -13,43 +11,15 @@ use super::keys::Keys;
 use super::said;
 use super::talk::{Door, PROVEN, Talk};
 use crate::machine;
+use crate::peers::pgbouncer::{self, Release, Rules};
+use crate::peers::{Name, free_port, haproxy, unprivileged};
 use crate::service::{Host, Service};
-use crate::weir::{USER, beside, text};
+use crate::weir::{USER, Weir, nodes, text};
 
-/// What clients talk to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Who {
-    /// The primary itself.
-    Direct,
-    /// Copies bytes, on one thread.
-    Relay,
-    /// The same, by `mode tcp`.
-    Haproxy,
-    /// In transaction mode.
-    PgBouncer,
-    /// One worker unless said otherwise.
-    Weir,
-}
-
-impl Who {
-    /// All, in the order of the report.
-    pub const ALL: [Self; 5] =
-        [Self::Direct, Self::Relay, Self::Haproxy, Self::PgBouncer, Self::Weir];
-    /// Those that are something between client and server.
-    pub const PROXIES: [Self; 4] = [Self::Relay, Self::Haproxy, Self::PgBouncer, Self::Weir];
-}
-
-impl fmt::Display for Who {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Direct => "PostgreSQL, no proxy",
-            Self::Relay => "bare relay",
-            Self::Haproxy => "HAProxy",
-            Self::PgBouncer => "PgBouncer",
-            Self::Weir => "Weir",
-        })
-    }
-}
+/// Whom the sections compare, in the order of the report.
+pub const ALL: [Name; 5] = [Name::Direct, Name::Relay, Name::Haproxy, Name::PgBouncer, Name::Weir];
+/// Those that are something between client and server.
+pub const PROXIES: [Name; 4] = [Name::Relay, Name::Haproxy, Name::PgBouncer, Name::Weir];
 
 /// How clients prove who they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -149,13 +119,14 @@ impl Fleet<'_> {
     /// # Errors
     ///
     /// Why there is no such peer here.
-    pub fn start(self, who: Who, setting: Setting<'_>) -> Result<Proxy, String> {
+    pub fn start(self, who: Name, setting: Setting<'_>) -> Result<Proxy, String> {
         let mut proxy = match who {
-            Who::Direct => Ok(Proxy { port: self.primary(setting), service: None }),
-            Who::Relay => self.relay(setting),
-            Who::Haproxy => self.haproxy(setting),
-            Who::PgBouncer => self.pgbouncer(setting),
-            Who::Weir => self.weir(setting),
+            Name::Direct => Ok(Proxy { port: self.primary(setting), service: None }),
+            Name::Relay => self.relay(setting),
+            Name::Haproxy => self.haproxy(setting),
+            Name::PgBouncer => self.pgbouncer(setting),
+            Name::Weir => self.weir(setting),
+            Name::Pgpool => Err("it is measured by pgbench alone".to_owned()),
         }?;
         let door = Door { port: proxy.port, user: setting.entrance.user() };
         let ask = || -> std::io::Result<u64> {
@@ -183,45 +154,36 @@ impl Fleet<'_> {
     ///
     /// It was not built, or ended.
     pub fn named_port(self, program: &str, tag: &str, words: &[&str]) -> Result<Proxy, String> {
-        let path = beside(program)?;
-        let words: Vec<_> = std::iter::once(text(&path)?).chain(words.iter().copied()).collect();
-        let mut service =
-            self.host.start(&format!("{program}-{tag}"), None, &words).map_err(said)?;
-        let log = self.host.folder.join(format!("{program}-{tag}.log"));
-        let port = service.wait(|| {
-            let said = fs::read_to_string(&log).map_err(said)?;
-            let address = said.lines().next().and_then(|line| line.parse::<SocketAddr>().ok());
-            address.map(|address| address.port()).ok_or_else(|| "it named no port".to_owned())
-        })?;
+        let name = format!("{program}-{tag}");
+        let (service, port) = self.host.start_listening(program, &name, words)?;
         Ok(Proxy { port, service: Some(service) })
     }
 
     fn haproxy(self, setting: Setting<'_>) -> Result<Proxy, String> {
-        let port = free_port()?;
-        let file = self.host.folder.join(format!("haproxy-{}.cfg", setting.tag));
-        fs::write(&file, haproxy_cfg(port, self.primary(setting))).map_err(said)?;
-        let words = ["/usr/sbin/haproxy", "-db", "-f", text(&file)?];
-        let service =
-            self.host.start(&format!("haproxy-{}", setting.tag), None, &words).map_err(said)?;
+        let (port, name) = (free_port()?, format!("haproxy-{}", setting.tag));
+        let file = self.host.folder.join(format!("{name}.cfg"));
+        fs::write(&file, haproxy::cfg(port, self.primary(setting))).map_err(said)?;
+        let words = [haproxy::PROGRAM, "-db", "-f", text(&file)?];
+        let service = self.host.start(&name, None, &words).map_err(said)?;
         Ok(Proxy { port, service: Some(service) })
     }
 
     fn pgbouncer(self, setting: Setting<'_>) -> Result<Proxy, String> {
-        check_pgbouncer(self.pgbouncer)?;
-        let port = free_port()?;
-        let path = |end: &str| self.host.folder.join(format!("pgbouncer-{}.{end}", setting.tag));
-        let secret = match setting.entrance {
-            Entrance::Trust | Entrance::Password => PROVEN.to_owned(),
-            Entrance::Verifier => self.verifier()?,
+        let release = usable(self.pgbouncer)?;
+        let (port, name) = (free_port()?, format!("pgbouncer-{}", setting.tag));
+        let path = |end: &str| self.host.folder.join(format!("{name}.{end}"));
+        let (secret, method) = match setting.entrance {
+            Entrance::Trust => (PROVEN.to_owned(), "trust"),
+            Entrance::Password => (PROVEN.to_owned(), "scram-sha-256"),
+            Entrance::Verifier => (self.verifier()?, "scram-sha-256"),
         };
-        let users = format!("\"{USER}\" \"{USER}\"\n\"{PROVEN}\" \"{secret}\"\n");
-        fs::write(path("users"), users).map_err(said)?;
-        let ini = pgbouncer_ini(port, self.primary(setting), &path("users"), setting);
-        fs::write(path("ini"), ini).map_err(said)?;
-        let (program, ini) = (text(self.pgbouncer)?, path("ini"));
-        let words = [program, text(&ini)?];
-        let tag = format!("pgbouncer-{}", setting.tag);
-        let service = self.host.start(&tag, unprivileged(), &words).map_err(said)?;
+        let (users, ini) = (path("users"), path("ini"));
+        let known = format!("\"{USER}\" \"{USER}\"\n\"{PROVEN}\" \"{secret}\"\n");
+        fs::write(&users, known).map_err(said)?;
+        let rules = Rules { users: &users, method, servers: setting.servers, release };
+        fs::write(&ini, pgbouncer::ini(port, self.primary(setting), rules)).map_err(said)?;
+        let words = [text(self.pgbouncer)?, text(&ini)?];
+        let service = self.host.start(&name, unprivileged(), &words).map_err(said)?;
         Ok(Proxy { port, service: Some(service) })
     }
 
@@ -232,37 +194,16 @@ impl Fleet<'_> {
     }
 
     fn weir(self, setting: Setting<'_>) -> Result<Proxy, String> {
-        let path = |end: &str| self.host.folder.join(format!("weir-{}.{end}", setting.tag));
-        fs::write(path("yaml"), self.yaml(setting)).map_err(said)?;
-        let (config, ports) = (path("yaml"), path("ports"));
-        if ports.exists() {
-            // Of one before it, by the same name.
-            fs::remove_file(&ports).map_err(said)?;
-        }
-        let words =
-            [text(self.weir)?, "serve", "-c", text(&config)?, "--ports-file", text(&ports)?];
-        let mut service =
-            self.host.start(&format!("weir-{}", setting.tag), None, &words).map_err(said)?;
-        let port = service.wait(|| {
-            let said = fs::read_to_string(&ports).map_err(said)?;
-            let port = crate::weir::read_ports(&said).map(|(port, _)| port);
-            port.ok_or_else(|| format!("its ports file says {said:?}"))
-        })?;
+        let (name, yaml) = (format!("weir-{}", setting.tag), self.yaml(setting));
+        let Weir { port, service, .. } =
+            Weir::start_with(Some(self.weir), self.host, (&name, &yaml))?;
         Ok(Proxy { port, service: Some(service) })
     }
 
     fn yaml(self, setting: Setting<'_>) -> String {
-        let nodes: Vec<_> = match setting.only {
-            Some(port) => vec![format!("{{ name: only, host: 127.0.0.1, port: {port} }}")],
-            None => self
-                .cluster
-                .nodes()
-                .iter()
-                .map(|node| {
-                    let (name, host, port) = (node.name(), node.host(), node.port());
-                    format!("{{ name: {name}, host: {host}, port: {port} }}")
-                })
-                .collect(),
+        let nodes = match setting.only {
+            Some(port) => format!("{{ name: only, host: 127.0.0.1, port: {port} }}"),
+            None => nodes(self.cluster),
         };
         let method = match setting.entrance {
             Entrance::Trust => "trust",
@@ -284,83 +225,18 @@ clusters:
 databases: {{ \"*\": {{ cluster: main }} }}
 log: {{ level: warn }}
 ",
-            setting.workers,
-            setting.servers,
-            nodes.join(", ")
+            setting.workers, setting.servers, nodes
         )
     }
 }
 
-fn haproxy_cfg(port: u16, server: u16) -> String {
-    format!(
-        "\
-global
-    nbthread 1
-    maxconn 4000
-defaults
-    mode tcp
-    timeout connect 10s
-    timeout client 1h
-    timeout server 1h
-listen postgres
-    bind 127.0.0.1:{port}
-    server primary 127.0.0.1:{server} check
-"
-    )
-}
-
-fn pgbouncer_ini(port: u16, server: u16, users: &Path, setting: Setting<'_>) -> String {
-    let method = match setting.entrance {
-        Entrance::Trust => "trust",
-        Entrance::Password | Entrance::Verifier => "scram-sha-256",
-    };
-    format!(
-        "\
-[databases]
-{USER} = host=127.0.0.1 port={server} dbname={USER}
-[pgbouncer]
-listen_addr = 127.0.0.1
-listen_port = {port}
-unix_socket_dir =
-auth_type = {method}
-auth_file = {}
-pool_mode = transaction
-default_pool_size = {}
-max_client_conn = 15000
-log_connections = 0
-log_disconnections = 0
-log_stats = 0
-max_prepared_statements = 200
-",
-        users.display(),
-        setting.servers
-    )
-}
-
-/// Says why this PgBouncer can't be compared: before 1.21 it has no prepared
-/// statements in transaction pooling, and does not know the setting.
-///
-/// # Errors
-///
-/// That sentence.
-pub fn check_pgbouncer(program: &Path) -> Result<String, String> {
+/// A PgBouncer that can be compared: before 1.21 it has no prepared statements in transaction pooling.
+fn usable(program: &Path) -> Result<Release, String> {
     let version = machine::version(program)
         .ok_or_else(|| format!("{} is not installed (make bench-deps)", program.display()))?;
-    let number = version.rsplit(' ').next().unwrap_or_default();
-    let mut parts = number.split('.').map(|part| part.parse::<u32>().unwrap_or(0));
-    if (parts.next(), parts.next()) >= (Some(1), Some(21)) {
-        return Ok(version);
+    let release = Release::of(&version);
+    if release.renames_statements() {
+        return Ok(release);
     }
     Err(format!("{version} is too old: these sections need 1.21 for prepared statements"))
-}
-
-fn unprivileged() -> Option<&'static str> {
-    let root = fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0);
-    root.then_some("postgres")
-}
-
-/// A port that was free a moment ago, for those that can't choose one themselves.
-fn free_port() -> Result<u16, String> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(said)?;
-    listener.local_addr().map(|address| address.port()).map_err(said)
 }

@@ -5,12 +5,13 @@ use std::fmt;
 use serde_json::json;
 
 use super::drive::{Order, Outcome, micros};
-use super::fleet::{Fleet, Proxy, Setting, Who};
+use super::fleet::{self, Fleet, Proxy, Setting};
 use super::grid::{Grid, order};
 use super::number::{float, line, shown};
 use super::pace::{Pace, Schedule};
 use super::query::Asking;
 use super::{Effort, drive, pin, said};
+use crate::peers::Name;
 use crate::section::Section;
 
 const CLIENTS: usize = 16;
@@ -24,7 +25,7 @@ const LATE: f64 = 100.0;
 struct Key {
     asking: Asking,
     rate: u64,
-    who: Who,
+    who: Name,
 }
 
 impl fmt::Display for Key {
@@ -37,7 +38,7 @@ impl fmt::Display for Key {
 #[must_use]
 pub fn section(fleet: Fleet<'_>, effort: Effort, accounts: u64) -> Section {
     let (mut proxies, mut faults) = (Vec::new(), Vec::new());
-    for who in Who::ALL {
+    for who in fleet::ALL {
         match fleet.start(who, Setting::usual("latency")) {
             Ok(proxy) => proxies.push((who, proxy)),
             Err(why) => faults.push(format!("{who} is missing: {why}")),
@@ -82,8 +83,8 @@ fn per_second(outcome: &Outcome) -> f64 {
 /// Half of what the slowest of those that pool can do, in round hundreds.
 ///
 /// One that gave no answer has no capacity, and is not waited for.
-fn half_of_slowest(found: &[(Who, f64)]) -> u64 {
-    let compared = [Who::Direct, Who::PgBouncer, Who::Weir];
+fn half_of_slowest(found: &[(Name, f64)]) -> u64 {
+    let compared = [Name::Direct, Name::PgBouncer, Name::Weir];
     let capacities = found.iter().filter(|(who, rate)| compared.contains(who) && *rate > 0.0);
     let slowest = capacities.map(|(_, rate)| *rate).fold(f64::INFINITY, f64::min);
     let hundreds = if slowest.is_finite() { (slowest / 200.0).floor() } else { 0.0 };
@@ -101,7 +102,7 @@ fn tail(grid: &Grid<Key, Outcome>, key: Key) -> Option<f64> {
     (!all.is_empty()).then(|| micros(&all, 99.9))
 }
 
-type Capacity = (Asking, u64, Vec<(Who, f64)>);
+type Capacity = (Asking, u64, Vec<(Name, f64)>);
 
 fn markdown(grid: &Grid<Key, Outcome>, capacities: &[Capacity]) -> String {
     let mut text = format!(
@@ -162,9 +163,9 @@ fn row(grid: &Grid<Key, Outcome>, key: Key) -> String {
         key.rate,
         key.who,
         shown(p50.median(), 0),
-        shown(p50.above(&part(Who::Direct, 50.0)), 0),
+        shown(p50.above(&part(Name::Direct, 50.0)), 0),
         shown(p99.median(), 0),
-        shown(p99.ratio_to(&part(Who::PgBouncer, 99.0)), 2),
+        shown(p99.ratio_to(&part(Name::PgBouncer, 99.0)), 2),
         shown(tail(grid, key), 0),
         shown(late.median(), 0),
     )
@@ -177,9 +178,9 @@ mod tests {
 
     #[test]
     fn the_higher_rate_is_half_of_the_slowest_that_answered() {
-        let found = [(Who::Direct, 30_000.0), (Who::Weir, 20_350.0), (Who::Relay, 100.0)];
+        let found = [(Name::Direct, 30_000.0), (Name::Weir, 20_350.0), (Name::Relay, 100.0)];
         assert_eq!(half_of_slowest(&found), 10_100);
-        assert_eq!(half_of_slowest(&[(Who::Weir, 0.0), (Who::Direct, 4_000.0)]), 2_000);
+        assert_eq!(half_of_slowest(&[(Name::Weir, 0.0), (Name::Direct, 4_000.0)]), 2_000);
         assert_eq!(half_of_slowest(&[]), 100);
     }
 
@@ -197,17 +198,17 @@ mod tests {
         let key = |who| Key { asking: Asking::Simple, rate: 2_000, who };
         let mut grid = Grid::default();
         for (direct, weir) in [(300, 330), (100, 110), (200, 220)] {
-            grid.add(key(Who::Direct), Ok(outcome(&[direct])));
-            grid.add(key(Who::PgBouncer), Ok(outcome(&[weir * 2])));
-            grid.add(key(Who::Weir), Ok(outcome(&[weir])));
+            grid.add(key(Name::Direct), Ok(outcome(&[direct])));
+            grid.add(key(Name::PgBouncer), Ok(outcome(&[weir * 2])));
+            grid.add(key(Name::Weir), Ok(outcome(&[weir])));
         }
-        let row = row(&grid, key(Who::Weir));
+        let row = row(&grid, key(Name::Weir));
         assert_eq!(row, "| simple | 2000 | Weir | 220 | 20 | 220 | 0.50 | 330 | 0 |\n");
     }
 
     #[test]
     fn a_generator_that_was_late_is_told() {
-        let key = Key { asking: Asking::Prepared, rate: 1, who: Who::Weir };
+        let key = Key { asking: Asking::Prepared, rate: 1, who: Name::Weir };
         let mut grid = Grid::default();
         let mut late = outcome(&[10]);
         late.lateness.record(101_000).unwrap();
@@ -219,7 +220,7 @@ mod tests {
 
     #[test]
     fn without_a_direct_run_nothing_is_added() {
-        let key = Key { asking: Asking::Prepared, rate: 1, who: Who::Weir };
+        let key = Key { asking: Asking::Prepared, rate: 1, who: Name::Weir };
         let mut grid = Grid::default();
         grid.add(key, Ok(outcome(&[10])));
         assert!(row(&grid, key).contains("| 10 | – | 10 | – | 10 |"), "{}", row(&grid, key));

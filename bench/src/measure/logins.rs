@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::fleet::{Entrance, Fleet, Proxy, Setting, Who};
+use super::fleet::{self, Entrance, Fleet, Proxy, Setting};
 use super::grid::{Grid, order};
 use super::keys::Keys;
 use super::number::{Series, float, line, shown};
 use super::talk::{Door, PROVEN, Talk};
 use super::{Effort, now, pin, process, query, said};
+use crate::peers::Name;
 use crate::section::Section;
 
 /// Logins under way at a time.
@@ -19,7 +20,7 @@ const AT_ONCE: usize = 4;
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Key {
     entrance: Entrance,
-    who: Who,
+    who: Name,
 }
 
 impl fmt::Display for Key {
@@ -34,11 +35,11 @@ impl fmt::Display for Key {
 }
 
 impl Key {
-    /// In the order of the report. Who only copies bytes has no secret of its own.
+    /// In the order of the report. Name only copies bytes has no secret of its own.
     fn all() -> Vec<Self> {
-        let with = |entrance| Who::ALL.map(|who| Self { entrance, who });
+        let with = |entrance| fleet::ALL.map(|who| Self { entrance, who });
         let mut all = [with(Entrance::Trust), with(Entrance::Password)].concat();
-        all.push(Self { entrance: Entrance::Verifier, who: Who::PgBouncer });
+        all.push(Self { entrance: Entrance::Verifier, who: Name::PgBouncer });
         all
     }
 
@@ -56,7 +57,7 @@ impl Key {
             Entrance::Trust => Entrance::Trust,
             Entrance::Password | Entrance::Verifier => Entrance::Verifier,
         };
-        Self { entrance, who: Who::PgBouncer }
+        Self { entrance, who: Name::PgBouncer }
     }
 }
 
@@ -172,9 +173,9 @@ mod tests {
         let sample =
             |per_second, micros| Ok(Sample { per_second, micros: Some(micros), derived: 4 });
         let key = |entrance, who| Key { entrance, who };
-        grid.add(key(Entrance::Password, Who::Weir), sample(300.0, 90.0));
-        grid.add(key(Entrance::Password, Who::PgBouncer), sample(10.0, 1_000.0));
-        grid.add(key(Entrance::Verifier, Who::PgBouncer), sample(200.0, 60.0));
+        grid.add(key(Entrance::Password, Name::Weir), sample(300.0, 90.0));
+        grid.add(key(Entrance::Password, Name::PgBouncer), sample(10.0, 1_000.0));
+        grid.add(key(Entrance::Verifier, Name::PgBouncer), sample(200.0, 60.0));
         let text = markdown(&grid);
         assert!(text.contains("| SCRAM | Weir | 300 | 1.50 | 90 | 1.50 | 4 |"), "{text}");
         assert!(
@@ -185,7 +186,7 @@ mod tests {
     #[test]
     fn only_pgbouncer_is_given_a_verifier() {
         let stored = Key::all().into_iter().filter(|key| key.entrance == Entrance::Verifier);
-        assert_eq!(stored.map(|key| key.who).collect::<Vec<_>>(), [Who::PgBouncer]);
+        assert_eq!(stored.map(|key| key.who).collect::<Vec<_>>(), [Name::PgBouncer]);
         assert_eq!(Key::all().len(), 11);
     }
 }

@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::fleet::{Fleet, Proxy, Setting, Who};
+use super::fleet::{self, Fleet, Proxy, Setting};
 use super::grid::{Grid, order};
 use super::keys::Keys;
 use super::number::{float, line, shown};
 use super::query::Asking;
 use super::talk::{Door, Talk};
 use super::{Effort, process, query, said};
+use crate::peers::Name;
 use crate::section::Section;
 
 /// Clients that come before memory is first looked at: code and pools are there by then.
@@ -32,7 +33,7 @@ enum State {
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Key {
     state: State,
-    who: Who,
+    who: Name,
 }
 
 impl fmt::Display for Key {
@@ -52,10 +53,10 @@ pub fn section(fleet: Fleet<'_>, effort: Effort) -> Section {
         faults.push(format!("the limit of open files could not be raised: {why}"));
     }
     for round in 0..rounds(effort) {
-        for who in order(&Who::PROXIES, round) {
+        for who in order(&fleet::PROXIES, round) {
             let counts = match who {
-                Who::PgBouncer | Who::Weir => effort.idle.to_vec(),
-                Who::Direct | Who::Relay | Who::Haproxy => vec![WITHOUT_POOL],
+                Name::PgBouncer | Name::Weir => effort.idle.to_vec(),
+                Name::Direct | Name::Relay | Name::Haproxy | Name::Pgpool => vec![WITHOUT_POOL],
             };
             measure(fleet, (who, &counts), &mut grid);
         }
@@ -71,7 +72,7 @@ fn rounds(effort: Effort) -> u16 {
 }
 
 /// A new process for each: what an earlier crowd left behind would hide what this one takes.
-fn measure(fleet: Fleet<'_>, (who, counts): (Who, &[usize]), grid: &mut Grid<Key, f64>) {
+fn measure(fleet: Fleet<'_>, (who, counts): (Name, &[usize]), grid: &mut Grid<Key, f64>) {
     let start = || fleet.start(who, Setting { servers: 250, ..Setting::usual("memory") });
     match start() {
         Ok(proxy) => idle(&proxy, counts, |count, bytes| {
@@ -179,7 +180,7 @@ fn markdown(grid: &Grid<Key, f64>) -> String {
     });
     for key in keys {
         let own = grid.series(key, |bytes| Some(*bytes));
-        let their = grid.series(Key { who: Who::PgBouncer, ..key }, |bytes| Some(*bytes));
+        let their = grid.series(Key { who: Name::PgBouncer, ..key }, |bytes| Some(*bytes));
         let kib = shown(own.median().map(|bytes| bytes / 1024.0), 2);
         let ratio = shown(own.ratio_to(&their), 2);
         line(&mut text, format_args!("| {key} | {kib} | {ratio} |"));
@@ -201,9 +202,9 @@ mod tests {
     fn crowds_are_compared_to_pgbouncers_of_the_same_size() {
         let mut grid = Grid::default();
         let key = |state, who| Key { state, who };
-        grid.add(key(State::Active(200), Who::Weir), Ok(4_096.0));
-        grid.add(key(State::Idle(2_000), Who::Weir), Ok(2_048.0));
-        grid.add(key(State::Idle(2_000), Who::PgBouncer), Ok(1_024.0));
+        grid.add(key(State::Active(200), Name::Weir), Ok(4_096.0));
+        grid.add(key(State::Idle(2_000), Name::Weir), Ok(2_048.0));
+        grid.add(key(State::Idle(2_000), Name::PgBouncer), Ok(1_024.0));
         let text = markdown(&grid);
         let rows: Vec<_> = text.lines().rev().take(3).collect();
         assert_eq!(

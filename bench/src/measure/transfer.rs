@@ -6,7 +6,7 @@ use hdrhistogram::Histogram;
 use serde_json::json;
 
 use super::drive::{Order, micros};
-use super::fleet::{Fleet, Proxy, Setting, Who};
+use super::fleet::{self, Fleet, Proxy, Setting};
 use super::grid::{Grid, order};
 use super::keys::Keys;
 use super::number::{Series, float, line, shown};
@@ -14,6 +14,7 @@ use super::pace::{Pace, Schedule};
 use super::query::Asking;
 use super::talk::{Door, Talk};
 use super::{Effort, drive, now, pin, process, query, said};
+use crate::peers::Name;
 use crate::section::Section;
 
 /// Rows of 1,000 bytes in a megabyte.
@@ -25,7 +26,7 @@ const SMALL_CLIENTS: usize = 4;
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Key {
     at_once: usize,
-    who: Who,
+    who: Name,
 }
 
 impl fmt::Display for Key {
@@ -47,7 +48,7 @@ struct Sample {
 /// Small requests alone (`false`) or beside a large result (`true`).
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Beside {
-    who: Who,
+    who: Name,
     streaming: Streaming,
 }
 
@@ -76,7 +77,7 @@ struct Waits {
 #[must_use]
 pub fn section(fleet: Fleet<'_>, effort: Effort, accounts: u64) -> Section {
     let (mut proxies, mut faults) = (Vec::new(), Vec::new());
-    for who in Who::ALL {
+    for who in fleet::ALL {
         match fleet.start(who, Setting::usual("transfer")) {
             Ok(proxy) => proxies.push((who, proxy)),
             Err(why) => faults.push(format!("{who} is missing: {why}")),
@@ -182,7 +183,7 @@ fn markdown(large: &Grid<Key, Sample>, small: &Grid<Beside, Waits>, megabytes: u
     for key in large.keys() {
         let rate = |key| large.series(key, |sample| Some(sample.per_second));
         let cost = |key| large.series(key, |sample| sample.micros);
-        let relay = Key { who: Who::Relay, ..key };
+        let relay = Key { who: Name::Relay, ..key };
         let resident = large.series(key, |sample| Some(float(sample.resident?.0) / 1_048_576.0));
         let grown = large.series(key, |sample| {
             sample.resident.map(|(now, most)| float(most.saturating_sub(now)) / 1_024.0)
@@ -217,7 +218,7 @@ fn markdown(large: &Grid<Key, Sample>, small: &Grid<Beside, Waits>, megabytes: u
     text
 }
 
-fn waits_row(small: &Grid<Beside, Waits>, who: Who) -> String {
+fn waits_row(small: &Grid<Beside, Waits>, who: Name) -> String {
     let part = |who, streaming, percent| -> Series {
         small.series(Beside { who, streaming }, |run| Some(micros(&run.waits, percent)))
     };
@@ -230,7 +231,7 @@ fn waits_row(small: &Grid<Beside, Waits>, who: Who) -> String {
         shown(part(who, Streaming::Large, 50.0).median(), 0),
         shown(part(who, Streaming::Nothing, 99.0).median(), 0),
         shown(p99.median(), 0),
-        shown(p99.ratio_to(&part(Who::Direct, Streaming::Large, 99.0)), 2),
+        shown(p99.ratio_to(&part(Name::Direct, Streaming::Large, 99.0)), 2),
         shown(streamed.median(), 0),
     )
 }
@@ -246,8 +247,8 @@ mod tests {
             let relay = Sample { per_second: 400.0, micros: Some(50.0), resident: None };
             let resident = Some((2_097_152, most));
             let own = Sample { per_second: rate, micros: Some(100.0), resident };
-            large.add(Key { at_once: 1, who: Who::Relay }, Ok(relay));
-            large.add(Key { at_once: 1, who: Who::Weir }, Ok(own));
+            large.add(Key { at_once: 1, who: Name::Relay }, Ok(relay));
+            large.add(Key { at_once: 1, who: Name::Weir }, Ok(own));
         }
         let text = markdown(&large, &Grid::default(), 64);
         assert!(text.contains("| 1 | Weir | 200 | 0.50 | 100 | 2.00 | 2.0 | 1024 |"), "{text}");
@@ -262,10 +263,10 @@ mod tests {
             waits.record(wait * 1_000).unwrap();
             Ok(Waits { waits, megabytes_per_second })
         };
-        for (who, alone, beside) in [(Who::Direct, 50, 100), (Who::Weir, 60, 150)] {
+        for (who, alone, beside) in [(Name::Direct, 50, 100), (Name::Weir, 60, 150)] {
             small.add(Beside { who, streaming: Streaming::Nothing }, run(alone, 0.0));
             small.add(Beside { who, streaming: Streaming::Large }, run(beside, 77.0));
         }
-        assert_eq!(waits_row(&small, Who::Weir), "| Weir | 60 | 150 | 60 | 150 | 1.50 | 77 |\n");
+        assert_eq!(waits_row(&small, Name::Weir), "| Weir | 60 | 150 | 60 | 150 | 1.50 | 77 |\n");
     }
 }

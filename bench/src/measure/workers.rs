@@ -6,12 +6,13 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::closed::{self, Crowd};
-use super::fleet::{Fleet, Proxy, Setting, Who};
+use super::fleet::{Fleet, Proxy, Setting};
 use super::grid::{Grid, order};
 use super::number::{Series, float, median, shown};
 use super::process::{self, Thread};
 use super::query::Asking;
 use super::{Effort, pin, said};
+use crate::peers::Name;
 use crate::section::Section;
 
 /// Of each generator; there are two, so that each worker has many.
@@ -171,7 +172,7 @@ fn start(fleet: Fleet<'_>, team: Team, server: u16) -> Result<Running, String> {
     for tag in team.processes() {
         let (workers, servers) = (team.workers_of_each(), team.servers_of_each());
         let setting = Setting { tag, workers, servers, only: Some(server), ..Setting::usual("") };
-        let proxy = fleet.start(Who::Weir, setting)?;
+        let proxy = fleet.start(Name::Weir, setting)?;
         free(&proxy)?;
         proxies.push(proxy);
     }

@@ -7,7 +7,7 @@ use crate::machine;
 use crate::weir::text;
 
 /// Not in everybody's search path.
-const PROGRAM: &str = "/usr/sbin/haproxy";
+pub(crate) const PROGRAM: &str = "/usr/sbin/haproxy";
 
 impl Stage<'_> {
     pub(super) fn haproxy(self) -> Result<Peer, String> {
@@ -23,12 +23,13 @@ impl Stage<'_> {
     }
 }
 
-fn cfg(port: u16, server: u16) -> String {
+/// For many more clients than are measured at once.
+pub(crate) fn cfg(port: u16, server: u16) -> String {
     format!(
         "\
 global
     nbthread 1
-    maxconn 1000
+    maxconn 4000
 defaults
     mode tcp
     timeout connect 10s

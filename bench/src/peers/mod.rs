@@ -5,7 +5,7 @@
 //! connections, the health checks that its manual recommends.
 
 mod direct;
-mod haproxy;
+pub(crate) mod haproxy;
 pub mod pgbouncer;
 mod pgpool;
 mod relay;
@@ -168,17 +168,17 @@ impl Stage<'_> {
 }
 
 /// Whom those run as that refuse to be root; nobody else is needed unless we are root.
-fn unprivileged() -> Option<&'static str> {
+pub(crate) fn unprivileged() -> Option<&'static str> {
     let root = fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0);
     root.then_some("postgres")
 }
 
 /// A port that was free a moment ago, for those that can't choose one themselves.
-fn free_port() -> Result<u16, String> {
+pub(crate) fn free_port() -> Result<u16, String> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(said)?;
     listener.local_addr().map(|address| address.port()).map_err(said)
 }
 
-fn said(error: impl fmt::Display) -> String {
+pub(crate) fn said(error: impl fmt::Display) -> String {
     error.to_string()
 }

@@ -32,7 +32,8 @@ impl Stage<'_> {
         let port = free_port()?;
         let file = self.host.folder.join("pgbouncer.ini");
         let users = self.host.folder.join("users.txt");
-        let rules = ini(port, self.cluster.primary().port(), &users, release);
+        let rules = Rules { users: &users, method: "trust", servers: 20, release };
+        let rules = ini(port, self.cluster.primary().port(), rules);
         fs::write(&users, format!("\"{USER}\" \"{USER}\"\n")).map_err(said)?;
         fs::write(&file, rules).map_err(said)?;
         let words = [text(&program)?, text(&file)?];
@@ -67,7 +68,22 @@ pub fn newest_to_run(scratch: &Path) -> Result<PathBuf, String> {
     Ok(copy.join(program))
 }
 
-fn ini(port: u16, server: u16, users: &Path, release: Release) -> String {
+/// What its users may differ in.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rules<'a> {
+    /// The file of those who may log in.
+    pub(crate) users: &'a Path,
+    /// How they do.
+    pub(crate) method: &'a str,
+    /// How many servers a pool may have.
+    pub(crate) servers: u16,
+    /// What it can do.
+    pub(crate) release: Release,
+}
+
+/// Its configuration.
+pub(crate) fn ini(port: u16, server: u16, rules: Rules<'_>) -> String {
+    let Rules { users, method, servers, release } = rules;
     let prepared = release.setting();
     format!(
         "\
@@ -78,11 +94,11 @@ fn ini(port: u16, server: u16, users: &Path, release: Release) -> String {
 listen_addr = 127.0.0.1
 listen_port = {port}
 unix_socket_dir =
-auth_type = trust
+auth_type = {method}
 auth_file = {}
 pool_mode = transaction
-default_pool_size = 20
-max_client_conn = 1000
+default_pool_size = {servers}
+max_client_conn = 15000
 log_connections = 0
 log_disconnections = 0
 log_stats = 0
@@ -94,11 +110,11 @@ log_stats = 0
 
 /// Major and minor number: what it can do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Release(u32, u32);
+pub(crate) struct Release(u32, u32);
 
 impl Release {
     /// Reads `PgBouncer 1.18.0`.
-    fn of(version: &str) -> Self {
+    pub(crate) fn of(version: &str) -> Self {
         let number = version.rsplit(' ').next().unwrap_or_default();
         let mut parts = number.split('.').map(|part| part.parse::<u32>().unwrap_or(0));
         Self(parts.next().unwrap_or(0), parts.next().unwrap_or(0))
@@ -110,7 +126,7 @@ impl Release {
     }
 
     /// Says whether it renames prepared statements, so that any server may run them.
-    fn renames_statements(self) -> bool {
+    pub(crate) fn renames_statements(self) -> bool {
         (self.0, self.1) >= (1, 21)
     }
 

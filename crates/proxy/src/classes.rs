@@ -139,7 +139,7 @@ impl Classes {
         {
             let mut cached = self.cached.borrow_mut();
             cached.belong_to(space.catalog);
-            if let Some(Entry::Judged(judged)) = cached.find(short)
+            if let Some(Entry::Judged(judged)) = cached.shortcuts.find(short)
                 && judged.until.is_none_or(|until| now < until)
             {
                 metrics.class_hits.inc();
@@ -148,7 +148,8 @@ impl Classes {
         }
         let (key, judged) = self.search(text, space, metrics, now);
         if key.is_some_and(|key| key.path == PathNumber::ANY) {
-            self.cached.borrow_mut().keep(short, Entry::Judged(Rc::clone(&judged)));
+            let mut cached = self.cached.borrow_mut();
+            cached.shortcuts.keep(short, Entry::Judged(Rc::clone(&judged)));
         }
         judged
     }
@@ -166,10 +167,10 @@ impl Classes {
         cached.belong_to(space.catalog);
         let print = self.scanner.scan(text.as_bytes()).fingerprint.0;
         let mut key = Key { print, path: PathNumber::ANY };
-        let mut found = cached.find(key);
+        let mut found = cached.classes.find(key);
         if let Some(Entry::Ask(by)) = found {
             key = self.closer(key, by, text, cached.number_of(space.path));
-            found = cached.find(key);
+            found = cached.classes.find(key);
         }
         if let Some(Entry::Judged(judged)) = found
             && judged.until.is_none_or(|until| now < until)
@@ -182,7 +183,7 @@ impl Classes {
         let short = judged.effects.is_empty() || text.len() <= LONGEST_KEPT;
         let key = key.filter(|_| short);
         if let Some(key) = key {
-            cached.keep(key, Entry::Judged(Rc::clone(&judged)));
+            cached.classes.keep(key, Entry::Judged(Rc::clone(&judged)));
         }
         (key, judged)
     }
@@ -201,7 +202,7 @@ impl Classes {
         match classified.keyed_by {
             KeyedBy::Fingerprint => {}
             by @ (KeyedBy::SearchPath | KeyedBy::Text) => {
-                cached.keep(key, Entry::Ask(by));
+                cached.classes.keep(key, Entry::Ask(by));
                 key = self.closer(key, by, text, cached.number_of(space.path));
                 if classified.class > Class::Read && space.path.is_some() {
                     let space = Namespace { catalog, path: space.path };
@@ -241,12 +242,13 @@ impl Classes {
         let mut cached = self.cached.borrow_mut();
         let print = self.scanner.scan(text.as_bytes()).fingerprint.0;
         let mut key = Key { print, path: PathNumber::ANY };
-        if let Some(Entry::Ask(by)) = cached.find(key) {
+        if let Some(Entry::Ask(by)) = cached.classes.find(key) {
             key = self.closer(key, by, text, cached.number_of(space.path));
         }
         let note = self.notes.borrow_mut().learn(key, text, code, now);
-        // Nobody knows which texts and statements are found by something shorter: all are read anew, once in a while.
-        cached.forget_all();
+        cached.classes.forget(key);
+        // Nobody knows which texts and statements are of this fingerprint.
+        cached.shortcuts.clear();
         Some(note)
     }
 

@@ -426,11 +426,8 @@ impl Forward<'_> {
 
 /// Whether a cycle is one `Query`, which goes as it is.
 fn is_lone_query(bytes: &[u8]) -> bool {
-    let whole = |length: [u8; 4]| usize::try_from(u32::from_be_bytes(length)).ok();
-    match bytes.first_chunk() {
-        Some(&[wire::ftag::QUERY, a, b, c, d]) => whole([a, b, c, d]) == bytes.len().checked_sub(1),
-        _ => false,
-    }
+    let first = wire::next_frame(bytes, usize::MAX);
+    matches!(first, Ok(Some((frame, []))) if frame.tag == wire::ftag::QUERY)
 }
 
 fn split_nul(bytes: &[u8]) -> Option<(&[u8], &[u8])> {

@@ -287,6 +287,12 @@ impl Pool {
         Some(if self.lined_up.get().is_some_and(lately) { share } else { 0 })
     }
 
+    /// Whether its clients stood in line and do no more, noticed once: what it kept meanwhile may go to others.
+    fn rests(&self, now: Instant) -> bool {
+        let rested = |at: &Instant| now.saturating_duration_since(*at) >= CONTENDING;
+        self.lined_up.get().filter(rested).is_some_and(|_| self.lined_up.take().is_some())
+    }
+
     /// This worker's servers, and those that are being opened.
     fn servers(&self) -> u32 {
         let idle = u32::try_from(self.idle.borrow().len()).unwrap_or(u32::MAX);

@@ -40,8 +40,8 @@ const TURN: u32 = 16;
 pub(crate) enum Moment {
     /// It was woken: there may be something to move.
     Woken,
-    /// It moved what there was.
-    Waiting,
+    /// It moved what there was, or as much as its turn allows.
+    Resting,
 }
 
 /// One cycle's way through.
@@ -133,7 +133,7 @@ impl<'a> Relay<'a> {
     }
 
     /// Runs until something has to be decided, unless the session must end before: `must_end` is asked whenever
-    /// it is woken, and again when it is about to wait.
+    /// it is woken, and again when it rests.
     ///
     /// One future for all of that, which borrows: a cycle's memory is written anew for each.
     /// Not cancel-safe: after a drop the server is in an unknown state and must be closed.
@@ -153,11 +153,11 @@ impl<'a> Relay<'a> {
                 if let Some(cause) = must_end(cx, Moment::Woken) {
                     return Poll::Ready(Err(cause));
                 }
-                match self.poll(cx, settle) {
-                    Poll::Ready(event) => Poll::Ready(Ok(event)),
-                    Poll::Pending => must_end(cx, Moment::Waiting)
-                        .map_or(Poll::Pending, |cause| Poll::Ready(Err(cause))),
-                }
+                let moved = self.poll(cx, settle).map(Ok);
+                // A stream that never pauses must not keep a session that has to go.
+                let rests = !matches!(moved, Poll::Ready(Ok(Some(_))));
+                let cause = if rests { must_end(cx, Moment::Resting) } else { None };
+                cause.map_or(moved, |cause| Poll::Ready(Err(cause)))
             });
             match turn.await? {
                 Some(event) => return Ok(event),
@@ -180,6 +180,10 @@ impl<'a> Relay<'a> {
     }
 
     /// Tries each direction once; says whether anything came of it that lets another one go on.
+    ///
+    /// # Errors
+    ///
+    /// The event that ends the relay, be it as it should.
     fn step(&mut self, cx: &mut Context<'_>, settle: &mut impl Settle) -> Result<bool, Event> {
         if self.write_server(cx).is_err() {
             if self.server.outbox.is_empty() {

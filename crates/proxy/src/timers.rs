@@ -312,7 +312,7 @@ impl Peer {
                 self.waits(cx);
                 self.is_ended().then_some(Cause::Terminated)
             }
-            Moment::Waiting => self.expelled(worker),
+            Moment::Resting => self.expelled(worker),
         }
     }
 }

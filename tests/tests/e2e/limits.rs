@@ -52,6 +52,28 @@ async fn an_idle_server_of_one_user_makes_room_for_another_user() {
 }
 
 #[tokio::test]
+async fn who_waits_gets_what_another_user_kept_as_its_share_and_does_not_use_any_more() {
+    let (_cluster, weir) =
+        rig(0, &pool(&[("max_db_connections", "2"), ("query_wait_timeout", "5s")]));
+    let mut busy = tokio::task::JoinSet::new();
+    for user in ["app", "md5user"].repeat(8) {
+        let client = weir.connect(&weir.config(user, "app")).await;
+        busy.spawn(async move {
+            for _ in 0..50 {
+                client.batch_execute("SELECT 1").await.unwrap();
+            }
+            client
+        });
+    }
+    // All stay connected, and one of each user stood in line a moment ago.
+    let resting = busy.join_all().await;
+    let (one, other) = (weir.client().await, weir.client().await);
+    one.batch_execute("BEGIN").await.unwrap();
+    other.batch_execute("BEGIN").await.unwrap();
+    drop(resting);
+}
+
+#[tokio::test]
 async fn who_waits_for_another_users_server_gets_one_although_that_user_never_rests() {
     let (_cluster, weir) =
         rig(0, &pool(&[("max_db_connections", "1"), ("query_wait_timeout", "5s")]));

@@ -8,7 +8,7 @@ use std::time::Duration;
 use rustls::{ClientConfig, RootCertStore};
 use testkit::Cluster;
 use weir_bench::service::Scratch;
-use weir_bench::weir::{USER, beside, text};
+use weir_bench::weir::{USER, beside, nodes, read_ports, text};
 
 use crate::callgrind::Callgrind;
 use crate::client::Client;
@@ -57,7 +57,9 @@ impl Stage {
         let mut weir = Callgrind::start(&scratch.path().join("weir"), &words)?;
         let port = weir.wait(|| {
             let said = fs::read_to_string(&ports).map_err(|error| error.to_string())?;
-            port(&said).ok_or_else(|| format!("its ports file says {said:?}"))
+            read_ports(&said)
+                .map(|(port, _)| port)
+                .ok_or_else(|| format!("its ports file says {said:?}"))
         })?;
         let worker = weir.thread("worker-0")?;
         let mut stage = Self { cluster, weir, port, tls, worker };
@@ -145,10 +147,6 @@ fn certify(folder: &File) -> Outcome<Arc<ClientConfig>> {
 }
 
 fn yaml(cluster: &Cluster, folder: &File) -> String {
-    let node = |node: &testkit::Node| {
-        format!("{{ name: {}, host: {}, port: {} }}", node.name(), node.host(), node.port())
-    };
-    let nodes: Vec<_> = cluster.nodes().iter().map(node).collect();
     let folder = folder.display();
     format!(
         "\
@@ -165,23 +163,6 @@ clusters:
 databases: {{ \"*\": {{ cluster: main }} }}
 log: {{ level: warn }}
 ",
-        nodes.join(", ")
+        nodes(cluster)
     )
-}
-
-/// Where clients connect, out of what `weir serve --ports-file` writes.
-fn port(file: &str) -> Option<u16> {
-    let ports: serde_json::Value = serde_json::from_str(file).ok()?;
-    ports.get("sql")?.as_u64()?.try_into().ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_port_of_clients_is_read() {
-        assert_eq!(port("{\"admin\":1,\"sql\":4711}\n"), Some(4711));
-        assert_eq!(port("{\"sql\":65536}"), None);
-    }
 }

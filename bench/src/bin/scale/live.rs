@@ -51,7 +51,7 @@ impl Rig {
         }
         fs::create_dir(folder)?;
         let host = Host { folder, placement: Placement::Free };
-        let weir = Weir::start_with(args.weir.as_deref(), host, &yaml(cluster))?;
+        let weir = Weir::start_with(args.weir.as_deref(), host, ("weir", &yaml(cluster)))?;
         Ok(Self { weir, meter: Meter::of_this_system(), clients: Vec::new(), came: 0 })
     }
 

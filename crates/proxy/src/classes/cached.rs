@@ -38,10 +38,20 @@ impl PathNumber {
 pub(super) struct Cached {
     /// The catalog that all entries were made with.
     catalog: Option<Arc<Catalog>>,
-    pub(super) young: Generation,
-    pub(super) old: Generation,
+    /// By fingerprint, closer where that does not suffice.
+    pub(super) classes: Generations,
+    /// What is also found by a text's hash or a statement's number. Of its own, or each statement that is prepared
+    /// would take the room of three.
+    pub(super) shortcuts: Generations,
     paths: HashMap<SearchPath, PathNumber>,
     newest_path: PathNumber,
+}
+
+/// What is not used while one generation fills up is forgotten with the next.
+#[derive(Debug, Default)]
+pub(super) struct Generations {
+    pub(super) young: Generation,
+    pub(super) old: Generation,
 }
 
 type Generation = HashMap<Key, Entry, BuildHasherDefault<Passed>>;
@@ -57,8 +67,8 @@ impl Cached {
     pub(super) fn new(catalog: Option<Arc<Catalog>>) -> Self {
         Self {
             catalog,
-            young: Generation::default(),
-            old: Generation::default(),
+            classes: Generations::default(),
+            shortcuts: Generations::default(),
             paths: HashMap::new(),
             newest_path: PathNumber::UNKNOWN,
         }
@@ -80,6 +90,23 @@ impl Cached {
         *self = Self { newest_path: self.newest_path, ..Self::new(catalog) };
     }
 
+    pub(super) fn number_of(&mut self, path: Option<&SearchPath>) -> PathNumber {
+        let Some(path) = path else { return PathNumber::UNKNOWN };
+        if let Some(number) = self.paths.get(path) {
+            return *number;
+        }
+        if self.paths.len() >= MOST_PATHS {
+            let catalog = self.catalog.take();
+            self.begin_anew(catalog);
+        }
+        let Some(number) = self.newest_path.0.checked_add(1) else { return PathNumber::UNKNOWN };
+        self.newest_path = PathNumber(number);
+        self.paths.insert(path.clone(), self.newest_path);
+        self.newest_path
+    }
+}
+
+impl Generations {
     pub(super) fn find(&mut self, key: Key) -> Option<Entry> {
         if let Some(entry) = self.young.get(&key) {
             return Some(entry.clone());
@@ -96,23 +123,13 @@ impl Cached {
         self.young.insert(key, entry);
     }
 
-    pub(super) fn forget_all(&mut self) {
-        let catalog = self.catalog.take();
-        self.begin_anew(catalog);
+    pub(super) fn forget(&mut self, key: Key) {
+        self.young.remove(&key);
+        self.old.remove(&key);
     }
 
-    pub(super) fn number_of(&mut self, path: Option<&SearchPath>) -> PathNumber {
-        let Some(path) = path else { return PathNumber::UNKNOWN };
-        if let Some(number) = self.paths.get(path) {
-            return *number;
-        }
-        if self.paths.len() >= MOST_PATHS {
-            self.forget_all();
-        }
-        let Some(number) = self.newest_path.0.checked_add(1) else { return PathNumber::UNKNOWN };
-        self.newest_path = PathNumber(number);
-        self.paths.insert(path.clone(), self.newest_path);
-        self.newest_path
+    pub(super) fn clear(&mut self) {
+        *self = Self::default();
     }
 }
 

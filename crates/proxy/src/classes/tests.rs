@@ -112,9 +112,28 @@ fn what_is_prepared_is_found_without_its_fingerprint() {
         assert_eq!(asked.prepared(&prepared, UNKNOWN), Class::Read);
     }
     assert_eq!(asked.counts(), (5, 1));
-    let keys: Vec<_> = asked.classes.cached.borrow().young.keys().map(|key| key.print).collect();
-    assert_eq!(keys.len(), 3, "by fingerprint, by text, by number");
+    let cached = asked.classes.cached.borrow();
+    assert_eq!(cached.classes.young.len(), 1, "by fingerprint");
+    let keys: Vec<_> = cached.shortcuts.young.keys().map(|key| key.print).collect();
+    assert_eq!(keys.len(), 2, "by text and by number");
     assert!(keys.contains(&u128::from(prepared.id)));
+}
+
+#[test]
+fn many_statements_do_not_make_each_other_be_classified_again() {
+    let (asked, mut interner) = (Asked::new(), Interner::default());
+    let sql = |number| format!("SELECT a AS c{number} FROM t WHERE a = $1");
+    let all: Vec<_> =
+        (0..GENERATION).map(|number| statement(&mut interner, &sql(number))).collect();
+    for _ in 0..2 {
+        for one in &all {
+            assert_eq!(asked.prepared(one, UNKNOWN), Class::Read);
+        }
+    }
+    assert_eq!(asked.counts().1, GENERATION as u64, "each is classified once");
+    let cached = asked.classes.cached.borrow();
+    let shortcuts = &cached.shortcuts;
+    assert!(shortcuts.young.len() <= GENERATION && shortcuts.old.len() <= GENERATION);
 }
 
 #[test]
@@ -166,7 +185,8 @@ fn what_is_used_stays_and_what_is_not_goes() {
     let (hits, misses) = asked.counts();
     assert_eq!((hits, misses), (3 * GENERATION as u64 - 1, 3 * GENERATION as u64 + 1));
     let cached = asked.classes.cached.borrow();
-    assert!(cached.young.len() <= GENERATION && cached.old.len() <= GENERATION);
+    let classes = &cached.classes;
+    assert!(classes.young.len() <= GENERATION && classes.old.len() <= GENERATION);
 }
 
 #[test]

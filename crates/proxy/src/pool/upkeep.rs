@@ -43,7 +43,7 @@ impl Pool {
             false
         });
         let sizes = self.sizes(worker);
-        if self.share(&sizes, now) == Some(0) {
+        if self.rests(now) && self.permits.fair_share(self.line.starves_at(), &sizes).is_some() {
             idle.clear();
         }
         let surplus = self.permits.surplus(&sizes);

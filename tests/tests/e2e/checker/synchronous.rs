@@ -133,6 +133,14 @@ impl<'a> Stuck<'a> {
         });
     }
 
+    /// What the watcher sees there.
+    fn watch(&mut self, side: &str) -> Did {
+        let sql = format!("/* weir: route={side} */ {READ}");
+        let read = ask(&mut self.watcher, self.start, &sql);
+        self.watched.push(read.did("synchronous", read.saw()));
+        read.saw()
+    }
+
     /// The standby shows what the primary hides, and so does Weir to whoever asks there.
     fn see_early(&mut self) {
         let sql = format!("SELECT n FROM counter WHERE id = {}", self.row);
@@ -141,11 +149,14 @@ impl<'a> Stuck<'a> {
             self.standby.query(&sql).as_deref() == Some(&*next)
         });
         assert_eq!(self.primary.query(&sql), Some(self.number.to_string()));
-        for side in ["replica", "primary"] {
-            let sql = format!("/* weir: route={side} */ {READ}");
-            let read = ask(&mut self.watcher, self.start, &sql);
-            self.watched.push(read.did("synchronous", read.saw()));
-        }
+        // Its fence is what it read on the primary last: while the replica is busy, it may be sent there again.
+        let row = self.row;
+        let shown = self.number + 1;
+        eventually("a replica serves whoever asks for it", SOON, || {
+            let Did::Saw(counters) = self.watch("replica") else { return false };
+            counters.get(row) == Some(&shown)
+        });
+        self.watch("primary");
     }
 
     /// By the client, through Weir, or by somebody on the primary.
